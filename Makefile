@@ -1,0 +1,89 @@
+# c360: PGXS makefile.
+#
+#   make, make install, make installcheck   as for every PGXS extension
+#   make deps        Debian packages that demo, check and bench need
+#   make demo        a throw-away cluster that shows the main story
+#   make check       every test, in throw-away clusters
+#   make bench       measurements; doc/benchmarks.md has the last ones
+
+EXTENSION = c360
+EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" c360.control)
+
+STEPS = $(sort $(wildcard sql/tables/*.sql))
+FUNCTIONS = $(sort $(wildcard sql/functions/*.sql))
+SCRIPT = sql/c360--$(EXTVERSION).sql
+
+MODULE_big = c360
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+DATA = $(filter-out $(SCRIPT),$(wildcard sql/c360--*--*.sql))
+DATA_built = $(SCRIPT)
+PG_CPPFLAGS = -DC360_VERSION='"$(EXTVERSION)"' -DC360_TABLES_VERSION=$(words $(STEPS))
+# -Wextra without what PostgreSQL's own headers and conventions set off
+PG_CFLAGS = -std=gnu99 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers $(EXTRA_CFLAGS)
+
+REGRESS = setup $(filter-out setup,$(sort $(notdir $(basename $(wildcard test/sql/*.sql)))))
+REGRESS_OPTS = --inputdir=test --encoding=UTF8
+ISOLATION = $(sort $(notdir $(basename $(wildcard test/specs/*.spec))))
+ISOLATION_OPTS = --inputdir=test --encoding=UTF8
+EXTRA_CLEAN = $(SCRIPT) results output_iso regression.out regression.diffs tmp_check log test/fuzz/build
+
+PG_CONFIG ?= pg_config
+PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
+# These targets call make again once PGXS is there; they have no use for it
+# themselves, and it has a "check" of its own.
+OWN_TARGETS = deps demo check bench fuzz valgrind dist
+PG_MAJOR ?= $(or $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p'),15)
+
+ifneq ($(filter $(OWN_TARGETS),$(MAKECMDGOALS)),)
+deps:
+	@PG_MAJOR=$(PG_MAJOR) test/deps.sh
+
+demo: deps
+	@$(MAKE) --no-print-directory -s install-here
+	@test/demo/run.sh
+
+check: deps
+	@$(MAKE) --no-print-directory EXTRA_CFLAGS=-Werror install-here
+	@test/check.sh
+
+bench: deps
+	@$(MAKE) --no-print-directory -s install-here
+	@test/bench/run.sh
+
+dist:
+	git archive --prefix=c360-$(EXTVERSION)/ -o c360-$(EXTVERSION).zip HEAD
+
+else ifneq ($(PGXS),)
+include $(PGXS)
+else
+all install installcheck clean:
+	@echo 'PostgreSQL server headers (PGXS) are not installed.' >&2
+	@echo 'On Debian: "make deps" installs all that c360 needs, or' >&2
+	@echo '  apt-get install postgresql-server-dev-$(PG_MAJOR)' >&2
+	@false
+endif
+
+$(OBJS): $(wildcard src/*.h) Makefile
+
+# c360_install() holds the steps of sql/tables/, each behind its number.
+$(SCRIPT): $(FUNCTIONS) $(STEPS) Makefile c360.control
+	@{ for part in $(FUNCTIONS); do \
+	     cat $$part; echo; \
+	     case $$part in */40_install_begin.sql) number=0; for step in $(STEPS); do \
+	       number=$$((number + 1)); name=$$(basename $$step .sql); \
+	       echo "    IF installed < $$number THEN"; \
+	       cat $$step; \
+	       echo "    INSERT INTO c360.table_versions (version, step) VALUES ($$number, '$$name');"; \
+	       echo "    installed := $$number;"; \
+	       echo "    END IF;"; \
+	     done; esac; \
+	   done; } > $@.tmp && mv $@.tmp $@
+
+.PHONY: $(OWN_TARGETS)
+
+# Builds and installs into the server's own directories, with sudo if needed.
+.PHONY: install-here
+install-here: all
+	@if [ -w "$$($(PG_CONFIG) --pkglibdir)" ]; then $(MAKE) -s install; else sudo $(MAKE) -s install; fi
+

@@ -1,0 +1,62 @@
+-- Rows that functions answer. They exist before the tables do, and their
+-- columns may bear the names of arguments.
+CREATE TYPE @extschema@.c360_movement AS (
+    transaction_id  bigint,
+    type            text,
+    amount          bigint,
+    real_change     bigint,
+    virtual_change  bigint,
+    balance         bigint,
+    virtual_balance bigint,
+    available       bigint,
+    lots            jsonb,
+    replayed        boolean
+);
+COMMENT ON TYPE @extschema@.c360_movement IS 'One movement of money: signed changes, balances after it, lots in order of use; amounts in đồng';
+
+CREATE TYPE @extschema@.c360_wallet_row AS (
+    customer_id           bigint,
+    phone                 text,
+    balance               bigint,
+    virtual_balance       bigint,
+    available             bigint,
+    frozen                boolean,
+    total_deposited       bigint,
+    total_withdrawn       bigint,
+    total_virtual_issued  bigint,
+    total_virtual_used    bigint,
+    total_virtual_expired bigint,
+    lots                  jsonb
+);
+COMMENT ON TYPE @extschema@.c360_wallet_row IS 'A wallet: balances, what is available now, totals since the beginning, ACTIVE lots; amounts in đồng';
+
+CREATE TYPE @extschema@.c360_wallet_transaction_row AS (
+    transaction_id          bigint,
+    type                    text,
+    amount                  bigint,
+    real_change             bigint,
+    virtual_change          bigint,
+    balance                 bigint,
+    virtual_balance         bigint,
+    source                  text,
+    reference_type          text,
+    reference_id            text,
+    refunded_transaction_id bigint,
+    note                    text,
+    lots                    jsonb,
+    actor                   text,
+    created_at              timestamptz,
+    occurred_at             timestamptz
+);
+COMMENT ON TYPE @extschema@.c360_wallet_transaction_row IS 'A row of the ledger with both balances after it; amounts in đồng';
+
+CREATE TYPE @extschema@.c360_bank_result AS (
+    bank_transaction_id bigint,
+    result              text,
+    phone               text,
+    customer_id         bigint,
+    customer_created    boolean,
+    transaction_id      bigint,
+    amount              bigint
+);
+COMMENT ON TYPE @extschema@.c360_bank_result IS 'What became of a bank transfer: deposited, linked, pending, unmatched, unlinked, skipped, stored, failed or duplicate';

@@ -1,0 +1,50 @@
+    -- Whatever the version: what hangs on the code is made whole.
+    INSERT INTO c360.settings (name, type, unit, minimum, maximum, default_value, description) VALUES
+        ('authenticator_roles', 'list', 'roles', NULL, NULL, 'authenticator',
+         'login roles whose request.jwt.claims are believed to name the actor'),
+        ('create_customer_from_transfer', 'boolean', NULL, NULL, NULL, 'true',
+         'a transfer with one whole, unknown phone creates the customer'),
+        ('credit_expiry_days', 'integer', 'days', 1, 3650, '15',
+         'life of a credit issued without expires_at'),
+        ('max_amount', 'integer', 'đồng', 0, 9223372036854775807, '1000000000',
+         'largest amount of one movement by hand; 0 = no limit'),
+        ('refund_grace_days', 'integer', 'days', 0, 3650, '7',
+         'least life of a lot that a refund gives back')
+    ON CONFLICT (name) DO UPDATE SET type = excluded.type, unit = excluded.unit,
+        minimum = excluded.minimum, maximum = excluded.maximum,
+        default_value = excluded.default_value, description = excluded.description;
+
+    -- ENABLE ALWAYS: the replica role, which logical replication uses, skips ordinary triggers.
+    CREATE OR REPLACE TRIGGER settings_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.settings
+        FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_settings_changed();
+    ALTER TABLE c360.settings ENABLE ALWAYS TRIGGER settings_changed;
+    CREATE OR REPLACE TRIGGER ledger_guard BEFORE UPDATE OR DELETE ON c360.wallet_transactions
+        FOR EACH ROW EXECUTE FUNCTION @extschema@.c360_refuse_change();
+    CREATE OR REPLACE TRIGGER ledger_truncate_guard BEFORE TRUNCATE ON c360.wallet_transactions
+        FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_refuse_change();
+    CREATE OR REPLACE TRIGGER ledger_guard BEFORE UPDATE OR DELETE ON c360.virtual_credit_uses
+        FOR EACH ROW EXECUTE FUNCTION @extschema@.c360_refuse_change();
+    CREATE OR REPLACE TRIGGER ledger_truncate_guard BEFORE TRUNCATE ON c360.virtual_credit_uses
+        FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_refuse_change();
+    ALTER TABLE c360.wallet_transactions ENABLE ALWAYS TRIGGER ledger_guard;
+    ALTER TABLE c360.wallet_transactions ENABLE ALWAYS TRIGGER ledger_truncate_guard;
+    ALTER TABLE c360.virtual_credit_uses ENABLE ALWAYS TRIGGER ledger_guard;
+    ALTER TABLE c360.virtual_credit_uses ENABLE ALWAYS TRIGGER ledger_truncate_guard;
+
+    CREATE OR REPLACE VIEW @extschema@.c360_settings AS
+        SELECT name, coalesce(value, default_value) AS value, type, unit,
+               default_value AS "default", description
+        FROM c360.settings;
+    COMMENT ON VIEW @extschema@.c360_settings IS
+        'Business rules of the shop and their values; changed by c360_set()';
+
+    -- PostgREST reads the schema again
+    PERFORM pg_notify('pgrst', 'reload schema');
+    RETURN installed::text;
+END $c360_install$;
+COMMENT ON FUNCTION @extschema@.c360_install() IS
+'Makes the tables in schema c360, or brings older ones forward, and makes whole what hangs on the code (guards, views, settings).
+
+Runs with the rights of its caller, who owns the tables then; called again it does only what is missing.
+Answer: version of the tables.
+Errors: 42501 other_owner.';

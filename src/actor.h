@@ -1,0 +1,13 @@
+/*
+ * actor.h
+ *	  Who did it.
+ */
+#ifndef C360_ACTOR_H
+#define C360_ACTOR_H
+
+#include "postgres.h"
+
+extern char *c360_actor(void);
+extern char *c360_session_user_name(void);
+
+#endif							/* C360_ACTOR_H */

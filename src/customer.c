@@ -1,0 +1,136 @@
+/*
+ * customer.c
+ *	  Customers, as far as money needs them: found by phone, made by their
+ *	  first deposit or credit.
+ *
+ * Two first operations of one phone race for the unique key on phone; the
+ * loser waits there and then finds the winner's row.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "activity.h"
+#include "call.h"
+#include "customer.h"
+#include "json.h"
+#include "phone.h"
+#include "query.h"
+
+PG_FUNCTION_INFO_V1(c360_get_or_create_customer);
+
+/* 0 if there is none */
+int64
+c360_customer_by_phone(C360Store *store, const char *phone)
+{
+	C360Row    *row = c360_find(store, C360_CUSTOMER_BY_PHONE, CStringGetTextDatum(phone));
+
+	return row != NULL ? c360_get_int64(row, customer_id) : 0;
+}
+
+void
+c360_customer_unknown(const char *phone)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_C360_NOT_FOUND),
+			 errmsg("no such customer"),
+			 errdetail("customer_not_found: phone %s", phone)));
+}
+
+static void
+announce_creation(C360Store *store, int64 id, const char *phone, const char *name,
+				  const char *source)
+{
+	C360Activity activity = {.topic = "customers",.event = "customer.created"};
+	C360Json	json = {0};
+
+	c360_json_begin_object(&json, NULL);
+	c360_json_text(&json, "phone", phone);
+	c360_json_text(&json, "name", name);
+	c360_json_text(&json, "source", source);
+	c360_json_bool(&json, "needs_tpos", true);
+	c360_json_end_object(&json);
+	activity.customer_id = id;
+	activity.reference_type = "customer";
+	activity.reference_id = id;
+	activity.payload = c360_json_finish(&json);
+	c360_activity_write(store, &activity);
+}
+
+/* Inserts the row unless somebody else did; 0 then. */
+static int64
+insert_customer(const char *phone, const char *name, const char *source)
+{
+	static C360Query insert = {
+		"INSERT INTO c360.customers (phone, name, carrier, created_source)"
+		" VALUES ($1, coalesce($2, 'Khách hàng mới'), $3, $4)"
+		" ON CONFLICT (phone) DO NOTHING RETURNING id",
+		4, {TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL
+	};
+	const char *carrier = c360_phone_carrier(phone, strlen(phone));
+	Datum		values[4] = {0};
+	char		nulls[4] = {' ', ' ', ' ', ' '};
+	int64		id = 0;
+	bool		isnull;
+
+	SPI_connect();
+	values[0] = CStringGetTextDatum(phone);
+	values[3] = CStringGetTextDatum(source);
+	if (name != NULL)
+		values[1] = CStringGetTextDatum(name);
+	else
+		nulls[1] = 'n';
+	if (carrier != NULL)
+		values[2] = CStringGetTextDatum(carrier);
+	else
+		nulls[2] = 'n';
+	if (c360_query(&insert, values, nulls) == 1)
+		id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return id;
+}
+
+/* The customer with this phone, made if there is none. */
+int64
+c360_customer_create(C360Store *store, const char *phone, const char *name,
+					 const char *source, bool *created)
+{
+	int64		id = c360_customer_by_phone(store, phone);
+
+	*created = false;
+	while (id == 0)
+	{
+		id = insert_customer(phone, name, source);
+		c360_store_refresh(store);
+		*created = id != 0;
+		if (*created)
+			announce_creation(store, id, phone, name, source);
+		else
+			id = c360_customer_by_phone(store, phone);
+	}
+	return id;
+}
+
+static Datum
+get_or_create_customer(PG_FUNCTION_ARGS)
+{
+	char	   *phone = c360_arg_phone(fcinfo, 0, "phone");
+	char	   *name = PG_ARGISNULL(1) ? NULL :
+		c360_arg_required_text(fcinfo, 1, "name", C360_NAME_MAX);
+	C360Store  *store = c360_store_open();
+	bool		created;
+	int64		id = c360_customer_create(store, phone, name, "manual", &created);
+
+	c360_store_close(store);
+	return Int64GetDatum(id);
+}
+
+Datum
+c360_get_or_create_customer(PG_FUNCTION_ARGS)
+{
+	return c360_call(fcinfo, "c360_get_or_create_customer", get_or_create_customer);
+}

@@ -1,0 +1,116 @@
+/*
+ * pure.c
+ *	  The SQL face of the pure parts: phone numbers and transfer contents.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/tuplestore.h"
+
+#include "call.h"
+#include "catalog/pg_type_d.h"
+#include "compat.h"
+#include "phone.h"
+#include "transfer.h"
+
+PG_FUNCTION_INFO_V1(c360_normalize_phone);
+PG_FUNCTION_INFO_V1(c360_carrier_of_phone);
+PG_FUNCTION_INFO_V1(c360_require_phone);
+PG_FUNCTION_INFO_V1(c360_parse_transfer);
+
+Datum
+c360_normalize_phone(PG_FUNCTION_ARGS)
+{
+	text	   *raw = PG_GETARG_TEXT_PP(0);
+	char		phone[C360_PHONE_MAX + 1];
+
+	if (!c360_phone_normalize(VARDATA_ANY(raw), VARSIZE_ANY_EXHDR(raw), phone))
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(phone));
+}
+
+/* SQL name c360_phone_carrier; the C name belongs to phone.c. */
+Datum
+c360_carrier_of_phone(PG_FUNCTION_ARGS)
+{
+	text	   *raw = PG_GETARG_TEXT_PP(0);
+	char		phone[C360_PHONE_MAX + 1];
+	const char *carrier = NULL;
+
+	if (c360_phone_normalize(VARDATA_ANY(raw), VARSIZE_ANY_EXHDR(raw), phone))
+		carrier = c360_phone_carrier(phone, strlen(phone));
+	if (carrier == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(carrier));
+}
+
+/* A phone argument of functions in PL/pgSQL, with the errors of those in C. */
+Datum
+c360_require_phone(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(c360_arg_phone(fcinfo, 0, "phone")));
+}
+
+static C360Ignored *
+read_ignored(ArrayType *array, size_t *count)
+{
+	Datum	   *values;
+	bool	   *nulls;
+	int			nvalues;
+	C360Ignored *ignored;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &nvalues);
+	ignored = palloc0(sizeof(C360Ignored) * (nvalues + 1));
+	*count = 0;
+	for (int i = 0; i < nvalues; i++)
+	{
+		text	   *value;
+
+		if (nulls[i])
+			continue;
+		value = DatumGetTextPP(values[i]);
+		c360_transfer_ignore(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), &ignored[(*count)++]);
+	}
+	return ignored;
+}
+
+/* NULL or blank content: no rows. NULL for ignored: none. */
+Datum
+c360_parse_transfer(PG_FUNCTION_ARGS)
+{
+	static const char *const kinds[] = {"qr_code", "phone", "part"};
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	text	   *content;
+	size_t		length;
+	size_t		nignored = 0;
+	size_t		count;
+	C360Ignored *ignored;
+	C360Candidate *candidates;
+
+	c360_materialize(fcinfo);
+	if (PG_ARGISNULL(0))
+		return (Datum) 0;
+	content = PG_GETARG_TEXT_PP(0);
+	length = VARSIZE_ANY_EXHDR(content);
+	ignored = PG_ARGISNULL(1) ? NULL : read_ignored(PG_GETARG_ARRAYTYPE_P(1), &nignored);
+	candidates = palloc_extended(sizeof(C360Candidate) * (c360_transfer_capacity(length) + 1),
+								 MCXT_ALLOC_HUGE);
+	count = c360_transfer_parse(VARDATA_ANY(content), length, ignored, nignored,
+								palloc(length + 1), candidates);
+	for (size_t i = 0; i < count; i++)
+	{
+		Datum		values[4];
+		bool		nulls[4] = {false};
+
+		values[0] = CStringGetTextDatum(kinds[candidates[i].kind]);
+		values[1] = CStringGetTextDatum(candidates[i].value);
+		values[2] = Int32GetDatum((int32) candidates[i].position);
+		values[3] = Float4GetDatum(candidates[i].confidence);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

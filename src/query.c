@@ -1,0 +1,27 @@
+/*
+ * query.c
+ *	  SQL statements with plans kept for the session.
+ *
+ * For what is not on the path of money. Statements name everything with its
+ * schema and run with the search_path that c360_call() sets; a plan whose
+ * tables were dropped and made again is planned again by the server.
+ */
+#include "postgres.h"
+
+#include "query.h"
+
+uint64
+c360_query(C360Query *query, Datum *values, const char *nulls)
+{
+	if (query->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare(query->text, query->nargs, query->types);
+
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare \"%s\"", query->text);
+		query->plan = plan;
+	}
+	if (SPI_execute_plan(query->plan, values, nulls, false, 0) < 0)
+		elog(ERROR, "could not execute \"%s\"", query->text);
+	return SPI_processed;
+}

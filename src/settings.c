@@ -1,0 +1,131 @@
+/*
+ * settings.c
+ *	  Business rules that vary: rows of c360.settings.
+ *
+ * The rows are read once a session and kept. A statement trigger on the table
+ * invalidates the table's relation cache entry whenever a row changes, and
+ * that reaches every session at its next lock, its own rolled-back changes
+ * included.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "settings.h"
+
+static C360Settings current;
+static bool current_valid = false;
+static Oid	current_relid = InvalidOid;
+static MemoryContext current_context = NULL;
+
+PG_FUNCTION_INFO_V1(c360_settings_changed);
+
+static void
+forget(Datum arg, Oid relid)
+{
+	if (!OidIsValid(relid) || relid == current_relid)
+		current_valid = false;
+}
+
+void
+c360_settings_init(void)
+{
+	CacheRegisterRelcacheCallback(forget, (Datum) 0);
+}
+
+Datum
+c360_settings_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		elog(ERROR, "c360_settings_changed is a trigger function");
+	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	return PointerGetDatum(NULL);
+}
+
+/* A comma-separated list of names, blanks around them ignored. */
+static List *
+split(char *value)
+{
+	List	   *names = NIL;
+	char	   *rest = NULL;
+
+	for (char *name = strtok_r(value, ", \t", &rest); name != NULL;
+		 name = strtok_r(NULL, ", \t", &rest))
+		names = lappend(names, name);
+	return names;
+}
+
+static int64
+to_int64(const char *value)
+{
+	return DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(value)));
+}
+
+static void
+take(const char *name, char *value)
+{
+	if (strcmp(name, "credit_expiry_days") == 0)
+		current.credit_expiry_days = to_int64(value);
+	else if (strcmp(name, "refund_grace_days") == 0)
+		current.refund_grace_days = to_int64(value);
+	else if (strcmp(name, "max_amount") == 0)
+		current.max_amount = to_int64(value);
+	else if (strcmp(name, "create_customer_from_transfer") == 0)
+		current.create_customer_from_transfer = strcmp(value, "true") == 0;
+	else if (strcmp(name, "authenticator_roles") == 0)
+		current.authenticator_roles = split(value);
+}
+
+static void
+load(void)
+{
+	MemoryContext old;
+
+	if (current_context == NULL)
+		current_context = AllocSetContextCreate(CacheMemoryContext, "c360 settings",
+												ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(current_context);
+	if (SPI_execute("SELECT name, coalesce(value, default_value) FROM c360.settings",
+					false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read c360.settings");
+	old = MemoryContextSwitchTo(current_context);
+	memset(&current, 0, sizeof(current));
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+
+		take(SPI_getvalue(row, SPI_tuptable->tupdesc, 1),
+			 SPI_getvalue(row, SPI_tuptable->tupdesc, 2));
+	}
+	MemoryContextSwitchTo(old);
+}
+
+const C360Settings *
+c360_settings(void)
+{
+	if (!current_valid)
+	{
+		SPI_connect();
+		current_relid = get_relname_relid("settings", get_namespace_oid("c360", false));
+		current_valid = true;	/* an invalidation from here on makes it false */
+		PG_TRY();
+		{
+			load();
+		}
+		PG_CATCH();
+		{
+			current_valid = false;
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
+		SPI_finish();
+	}
+	return &current;
+}

@@ -1,0 +1,24 @@
+/*
+ * settings.h
+ *	  Business rules that vary: rows of c360.settings.
+ */
+#ifndef C360_SETTINGS_H
+#define C360_SETTINGS_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+
+typedef struct C360Settings
+{
+	int64		credit_expiry_days;
+	int64		refund_grace_days;
+	int64		max_amount;		/* 0 = none */
+	bool		create_customer_from_transfer;
+	List	   *authenticator_roles;	/* of char * */
+} C360Settings;
+
+extern void c360_settings_init(void);
+extern const C360Settings *c360_settings(void);
+
+#endif							/* C360_SETTINGS_H */

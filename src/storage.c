@@ -1,0 +1,861 @@
+/*
+ * storage.c
+ *	  Finding, locking and writing rows of c360's tables.
+ *
+ * The path of money writes at executor level, as logical replication's apply
+ * worker does: relations and indexes are opened, rows are found by index
+ * scan, locked, and written by ExecSimpleRelationInsert and -Update, so that
+ * constraints, generated columns, indexes, defaults and row triggers that a
+ * DBA adds take effect, without a planner or an executor run per row.
+ * Statement triggers and rules do not fire.
+ *
+ * Tables are ordinary tables of the shop, found by name in schema c360. What
+ * was found is kept for the session ("catalog" below) and looked up anew
+ * after an invalidation. A store locks all tables before it trusts the
+ * catalog, so that no ALTER TABLE can come in between.
+ *
+ * Foreign keys of c360's own are not checked again on rows written here: the
+ * row they point at is locked by us at that moment (the wallet, or what is
+ * under its lock), and keys never change. Others, by a DBA, are.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_am_d.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type_d.h"
+#include "commands/sequence.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "storage.h"
+
+#define MAX_COLUMNS 24
+
+typedef struct KnownColumn
+{
+	const char *name;
+	Oid			type;
+} KnownColumn;
+
+typedef struct KnownTable
+{
+	const char *name;
+	const KnownColumn *columns;
+	int			ncolumns;
+	LOCKMODE	lockmode;
+	bool		has_identity;	/* column 0 is its identity */
+	const int  *updated;		/* columns that c360 changes, -1 at the end */
+} KnownTable;
+
+typedef struct KnownIndex
+{
+	const char *name;
+	C360Table	table;
+	RegProcedure equal;			/* of the first key column */
+} KnownIndex;
+
+#define COLUMN_DEF(table, column, type) {#column, type},
+static const KnownColumn customer_columns[] = {C360_CUSTOMER_COLUMNS(COLUMN_DEF)};
+static const KnownColumn wallet_columns[] = {C360_WALLET_COLUMNS(COLUMN_DEF)};
+static const KnownColumn lot_columns[] = {C360_LOT_COLUMNS(COLUMN_DEF)};
+static const KnownColumn ledger_columns[] = {C360_LEDGER_COLUMNS(COLUMN_DEF)};
+static const KnownColumn use_columns[] = {C360_USE_COLUMNS(COLUMN_DEF)};
+static const KnownColumn activity_columns[] = {C360_ACTIVITY_COLUMNS(COLUMN_DEF)};
+
+static const int no_updates[] = {-1};
+static const int wallet_updates[] = {
+	wallet_balance, wallet_virtual_balance, wallet_total_deposited,
+	wallet_total_withdrawn, wallet_total_virtual_issued, wallet_total_virtual_used,
+	wallet_total_virtual_expired, wallet_frozen_at, wallet_last_at, -1
+};
+static const int lot_updates[] = {lot_remaining_amount, lot_status, lot_expires_at, -1};
+
+static const KnownTable table_defs[C360_NTABLES] = {
+	[C360_CUSTOMERS] = {"customers", customer_columns, lengthof(customer_columns),
+	AccessShareLock, false, no_updates},
+	[C360_WALLETS] = {"customer_wallets", wallet_columns, lengthof(wallet_columns),
+	RowExclusiveLock, false, wallet_updates},
+	[C360_LOTS] = {"virtual_credits", lot_columns, lengthof(lot_columns),
+	RowExclusiveLock, true, lot_updates},
+	[C360_LEDGER] = {"wallet_transactions", ledger_columns, lengthof(ledger_columns),
+	RowExclusiveLock, true, no_updates},
+	[C360_USES] = {"virtual_credit_uses", use_columns, lengthof(use_columns),
+	RowExclusiveLock, false, no_updates},
+	[C360_ACTIVITIES] = {"customer_activities", activity_columns, lengthof(activity_columns),
+	RowExclusiveLock, true, no_updates},
+};
+
+static const KnownIndex index_defs[C360_NINDEXES] = {
+	[C360_CUSTOMER_BY_ID] = {"customers_pkey", C360_CUSTOMERS, F_INT8EQ},
+	[C360_CUSTOMER_BY_PHONE] = {"customers_phone_key", C360_CUSTOMERS, F_TEXTEQ},
+	[C360_WALLET_BY_CUSTOMER] = {"customer_wallets_pkey", C360_WALLETS, F_INT8EQ},
+	[C360_LOT_BY_ID] = {"virtual_credits_pkey", C360_LOTS, F_INT8EQ},
+	[C360_LOTS_IN_ORDER_OF_USE] = {"virtual_credits_fifo_idx", C360_LOTS, F_INT8EQ},
+	[C360_LOTS_BY_EXPIRY] = {"virtual_credits_expiry_idx", C360_LOTS, InvalidOid},
+	[C360_LEDGER_BY_ID] = {"wallet_transactions_pkey", C360_LEDGER, F_INT8EQ},
+	[C360_LEDGER_BY_KEY] = {"wallet_transactions_idempotency_key_key", C360_LEDGER, F_TEXTEQ},
+	[C360_LEDGER_BY_REFUNDED] = {"wallet_transactions_refunded_transaction_id_idx",
+	C360_LEDGER, F_INT8EQ},
+	[C360_USES_BY_TRANSACTION] = {"virtual_credit_uses_pkey", C360_USES, F_INT8EQ},
+};
+
+/* The foreign keys that need no check here; see the head of this file. */
+static const char *const own_foreign_keys[] = {
+	"customer_activities_customer_id_fkey",
+	"customer_wallets_customer_id_fkey",
+	"virtual_credits_customer_id_fkey",
+	"virtual_credit_uses_credit_id_fkey",
+	"virtual_credit_uses_transaction_id_fkey",
+	"wallet_transactions_bank_link_id_fkey",
+	"wallet_transactions_credit_id_fkey",
+	"wallet_transactions_customer_id_fkey",
+	"wallet_transactions_refunded_transaction_id_fkey",
+};
+
+/* What the catalogs say of a table; kept for the session. */
+typedef struct TableInfo
+{
+	Oid			relid;
+	Oid			sequence;
+	AttrNumber	attnum[MAX_COLUMNS];
+	Bitmapset  *updated;		/* as RangeTblEntry.updatedCols */
+	List	   *defaulted;		/* attnums of other columns with a default */
+	List	   *own_triggers;	/* trigger oids of own_foreign_keys */
+} TableInfo;
+
+static struct
+{
+	bool		valid;
+	Oid			owner;
+	MemoryContext context;
+	TableInfo	tables[C360_NTABLES];
+	Oid			indexes[C360_NINDEXES];
+}			catalog;
+
+/* Counts invalidations, so that one that comes while we look is not lost. */
+static uint64 invalidations = 0;
+
+struct C360Row
+{
+	C360Store  *store;
+	C360Table	table;
+	TupleTableSlot *slot;
+};
+
+typedef struct OpenTable
+{
+	Relation	rel;
+	ResultRelInfo *result;		/* made by the first write */
+	C360Row    *written;		/* the one row under construction */
+} OpenTable;
+
+struct C360Store
+{
+	EState	   *estate;
+	EPQState	recheck;
+	OpenTable	tables[C360_NTABLES];
+};
+
+struct C360Scan
+{
+	Relation	index;
+	IndexScanDesc desc;
+	C360Row		row;
+};
+
+/*
+ * The catalog
+ */
+
+static void
+forget_relation(Datum arg, Oid relid)
+{
+	bool		ours = !OidIsValid(relid);
+
+	for (int i = 0; i < C360_NTABLES && !ours; i++)
+		ours = catalog.tables[i].relid == relid || catalog.tables[i].sequence == relid;
+	for (int i = 0; i < C360_NINDEXES && !ours; i++)
+		ours = catalog.indexes[i] == relid;
+	if (ours)
+	{
+		catalog.valid = false;
+		invalidations++;
+	}
+}
+
+static void
+forget_all(Datum arg, int cacheid, uint32 hashvalue)
+{
+	catalog.valid = false;
+	invalidations++;
+}
+
+void
+c360_storage_init(void)
+{
+	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, forget_all, (Datum) 0);
+}
+
+static void
+not_installed(const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("c360 tables are not installed, or older than the code"),
+			 errdetail("%s", what),
+			 errhint("Run SELECT c360_install();")));
+}
+
+/* The version of the tables: the highest number in c360.table_versions. */
+static int
+installed_version(Oid schema)
+{
+	Oid			relid = get_relname_relid("table_versions", schema);
+	AttrNumber	column = OidIsValid(relid) ? get_attnum(relid, "version") : InvalidAttrNumber;
+	int			version = 0;
+	Relation	rel;
+	Snapshot	snapshot;
+	TableScanDesc scan;
+	TupleTableSlot *slot;
+
+	if (column == InvalidAttrNumber || get_atttype(relid, column) != INT4OID ||
+		get_rel_relkind(relid) != RELKIND_RELATION)
+		return 0;
+	rel = table_open(relid, AccessShareLock);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	slot = table_slot_create(rel, NULL);
+	scan = table_beginscan(rel, snapshot, 0, NULL);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool		isnull;
+		Datum		value = slot_getattr(slot, column, &isnull);
+
+		if (!isnull)
+			version = Max(version, DatumGetInt32(value));
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+	return version;
+}
+
+static void
+find_columns(Relation rel, const KnownTable *def, TableInfo *info)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	Bitmapset  *known = NULL;
+
+	for (int i = 0; i < def->ncolumns; i++)
+	{
+		AttrNumber	attnum = get_attnum(info->relid, def->columns[i].name);
+
+		if (attnum == InvalidAttrNumber ||
+			TupleDescAttr(desc, attnum - 1)->atttypid != def->columns[i].type)
+			not_installed(psprintf("Column %s of table c360.%s is missing or of another type.",
+								   def->columns[i].name, def->name));
+		info->attnum[i] = attnum;
+		known = bms_add_member(known, attnum);
+	}
+	for (const int *column = def->updated; *column >= 0; column++)
+		info->updated = bms_add_member(info->updated, info->attnum[*column] -
+									   FirstLowInvalidHeapAttributeNumber);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped && !att->attgenerated && !bms_is_member(att->attnum, known) &&
+			(att->atthasdef || att->attidentity))
+			info->defaulted = lappend_int(info->defaulted, att->attnum);
+	}
+}
+
+static void
+find_own_triggers(Relation rel, TableInfo *info)
+{
+	TriggerDesc *triggers = rel->trigdesc;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		Oid			constraint = triggers->triggers[i].tgconstraint;
+		char	   *name = OidIsValid(constraint) ? get_constraint_name(constraint) : NULL;
+
+		for (size_t j = 0; name != NULL && j < lengthof(own_foreign_keys); j++)
+			if (strcmp(name, own_foreign_keys[j]) == 0 && triggers->triggers[i].tgisinternal)
+				info->own_triggers = lappend_oid(info->own_triggers,
+												 triggers->triggers[i].tgoid);
+	}
+}
+
+static void
+find_table(Oid schema, const KnownTable *def, TableInfo *info)
+{
+	Relation	rel;
+
+	memset(info, 0, sizeof(*info));
+	info->relid = get_relname_relid(def->name, schema);
+	if (!OidIsValid(info->relid))
+		not_installed(psprintf("Table c360.%s is missing.", def->name));
+	rel = table_open(info->relid, AccessShareLock);
+	if (rel->rd_rel->relkind != RELKIND_RELATION || rel->rd_rel->relam != HEAP_TABLE_AM_OID ||
+		rel->rd_rel->relispartition || rel->rd_rel->relhassubclass)
+		not_installed(psprintf("c360.%s is no plain heap table.", def->name));
+	find_columns(rel, def, info);
+	find_own_triggers(rel, info);
+	if (def->has_identity)
+	{
+		info->sequence = c360_identity_sequence(rel, info->attnum[0]);
+		if (!OidIsValid(info->sequence))
+			not_installed(psprintf("Column id of table c360.%s is no identity.", def->name));
+	}
+	if (def == &table_defs[C360_WALLETS])
+		catalog.owner = rel->rd_rel->relowner;
+	table_close(rel, AccessShareLock);
+}
+
+static void
+find_index(Oid schema, C360Index index)
+{
+	const KnownIndex *def = &index_defs[index];
+
+	catalog.indexes[index] = get_relname_relid(def->name, schema);
+	if (!OidIsValid(catalog.indexes[index]) ||
+		IndexGetRelation(catalog.indexes[index], true) != catalog.tables[def->table].relid)
+		not_installed(psprintf("Index c360.%s is missing.", def->name));
+}
+
+static void
+load_catalog(void)
+{
+	Oid			schema = get_namespace_oid("c360", true);
+	MemoryContext old;
+
+	if (!OidIsValid(schema))
+		not_installed("There is no schema c360.");
+	if (installed_version(schema) < C360_TABLES_VERSION)
+		not_installed(psprintf("The tables are of version %d, the code needs %d.",
+							   installed_version(schema), C360_TABLES_VERSION));
+	if (catalog.context == NULL)
+		catalog.context = AllocSetContextCreate(CacheMemoryContext, "c360 catalog",
+												ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(catalog.context);
+	old = MemoryContextSwitchTo(catalog.context);
+	for (int i = 0; i < C360_NTABLES; i++)
+		find_table(schema, &table_defs[i], &catalog.tables[i]);
+	for (int i = 0; i < C360_NINDEXES; i++)
+		find_index(schema, i);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+require_catalog(void)
+{
+	while (!catalog.valid)
+	{
+		uint64		before = invalidations;
+
+		load_catalog();
+		catalog.valid = before == invalidations;
+	}
+}
+
+/* Whom c360's functions act as. */
+Oid
+c360_owner(void)
+{
+	require_catalog();
+	return catalog.owner;
+}
+
+/*
+ * The store
+ */
+
+static void
+lock_tables(void)
+{
+	do
+	{
+		require_catalog();
+		for (int i = 0; i < C360_NTABLES; i++)
+			LockRelationOid(catalog.tables[i].relid, table_defs[i].lockmode);
+	} while (!catalog.valid);
+}
+
+static void
+see_now(C360Store *store)
+{
+	PushActiveSnapshot(GetTransactionSnapshot());
+	store->estate->es_snapshot = GetActiveSnapshot();
+	store->estate->es_output_cid = GetCurrentCommandId(true);
+}
+
+C360Store *
+c360_store_open(void)
+{
+	EState	   *estate;
+	MemoryContext old;
+	C360Store  *store;
+	List	   *range_table = NIL;
+	Bitmapset  *updated[C360_NTABLES];
+
+	lock_tables();
+	estate = CreateExecutorState();
+	old = MemoryContextSwitchTo(estate->es_query_cxt);
+	store = palloc0(sizeof(*store));
+	store->estate = estate;
+	for (int i = 0; i < C360_NTABLES; i++)
+	{
+		RangeTblEntry *entry = makeNode(RangeTblEntry);
+
+		store->tables[i].rel = table_open(catalog.tables[i].relid, NoLock);
+		entry->rtekind = RTE_RELATION;
+		entry->relid = catalog.tables[i].relid;
+		entry->relkind = RELKIND_RELATION;
+		entry->rellockmode = table_defs[i].lockmode;
+		range_table = lappend(range_table, entry);
+		updated[i] = bms_copy(catalog.tables[i].updated);
+	}
+	c360_init_range_table(estate, range_table, updated);
+	c360_init_recheck(&store->recheck, estate);
+	AfterTriggerBeginQuery();
+	see_now(store);
+	MemoryContextSwitchTo(old);
+	return store;
+}
+
+/* From here on we see what others committed and what we wrote before. */
+void
+c360_store_refresh(C360Store *store)
+{
+	CommandCounterIncrement();
+	PopActiveSnapshot();
+	see_now(store);
+}
+
+void
+c360_store_close(C360Store *store)
+{
+	EState	   *estate = store->estate;
+
+	AfterTriggerEndQuery(estate);
+	EvalPlanQualEnd(&store->recheck);
+	ExecResetTupleTable(estate->es_tupleTable, false);
+	for (int i = 0; i < C360_NTABLES; i++)
+	{
+		if (store->tables[i].result != NULL)
+			ExecCloseIndices(store->tables[i].result);
+		table_close(store->tables[i].rel, NoLock);
+	}
+	PopActiveSnapshot();
+	FreeExecutorState(estate);
+	CommandCounterIncrement();
+}
+
+/*
+ * Finding and locking
+ */
+
+static void
+init_row(C360Row *row, C360Store *store, C360Table table, const TupleTableSlotOps *ops)
+{
+	row->store = store;
+	row->table = table;
+	row->slot = ExecAllocTableSlot(&store->estate->es_tupleTable,
+								   RelationGetDescr(store->tables[table].rel), ops);
+}
+
+static C360Scan *
+begin_scan(C360Store *store, C360Index index, int nkeys, Datum key)
+{
+	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
+	C360Table	table = index_defs[index].table;
+	Relation	rel = store->tables[table].rel;
+	C360Scan   *scan = palloc(sizeof(*scan));
+	ScanKeyData scankey;
+
+	scan->index = index_open(catalog.indexes[index], AccessShareLock);
+	scan->desc = c360_index_beginscan(rel, scan->index, store->estate->es_snapshot, nkeys);
+	if (nkeys > 0)
+	{
+		ScanKeyInit(&scankey, 1, BTEqualStrategyNumber, index_defs[index].equal, key);
+		scankey.sk_collation = scan->index->rd_indcollation[0];
+	}
+	index_rescan(scan->desc, &scankey, nkeys, NULL, 0);
+	init_row(&scan->row, store, table, table_slot_callbacks(rel));
+	MemoryContextSwitchTo(old);
+	return scan;
+}
+
+C360Scan *
+c360_scan_begin(C360Store *store, C360Index index, Datum key)
+{
+	return begin_scan(store, index, 1, key);
+}
+
+C360Scan *
+c360_scan_begin_all(C360Store *store, C360Index index)
+{
+	return begin_scan(store, index, 0, (Datum) 0);
+}
+
+/* The row is good until the next call. */
+C360Row *
+c360_scan_next(C360Scan *scan)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (index_getnext_slot(scan->desc, ForwardScanDirection, scan->row.slot))
+		return &scan->row;
+	return NULL;
+}
+
+void
+c360_scan_end(C360Scan *scan)
+{
+	index_endscan(scan->desc);
+	index_close(scan->index, NoLock);
+}
+
+/* The first row with this key, or NULL; it stays good. */
+C360Row *
+c360_find(C360Store *store, C360Index index, Datum key)
+{
+	C360Scan   *scan = begin_scan(store, index, 1, key);
+	C360Row    *row = c360_scan_next(scan);
+
+	c360_scan_end(scan);
+	return row;
+}
+
+static void
+row_is_newer(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to concurrent update")));
+}
+
+/*
+ * Locks a row and makes it its newest version. The key is not looked at
+ * again: find rows by keys that do not change. Under REPEATABLE READ a row
+ * that is newer than our snapshot is 40001.
+ */
+C360LockResult
+c360_lock(C360Store *store, C360Row *row, bool skip_locked)
+{
+	ItemPointerData tid = row->slot->tts_tid;
+	int			flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
+	TM_FailureData failure;
+	TM_Result	result;
+
+	if (!IsolationUsesXactSnapshot())
+		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+	result = table_tuple_lock(store->tables[row->table].rel, &tid, store->estate->es_snapshot,
+							  row->slot, GetCurrentCommandId(true), LockTupleNoKeyExclusive,
+							  skip_locked ? LockWaitSkip : LockWaitBlock, flags, &failure);
+	switch (result)
+	{
+		case TM_Ok:
+			return C360_LOCKED;
+		case TM_WouldBlock:
+			return C360_LOCK_BUSY;
+		case TM_Updated:
+			row_is_newer();
+			break;
+		case TM_Deleted:
+			if (IsolationUsesXactSnapshot())
+				row_is_newer();
+			return C360_LOCK_GONE;
+		default:
+			elog(ERROR, "unexpected result %d of locking a row of c360.%s",
+				 result, table_defs[row->table].name);
+	}
+	return C360_LOCK_GONE;
+}
+
+/*
+ * Writing
+ */
+
+/* Takes the triggers of own_foreign_keys out of this copy of trigdesc. */
+static void
+skip_own_triggers(ResultRelInfo *result, List *own_triggers)
+{
+	TriggerDesc *triggers = result->ri_TrigDesc;
+	int			kept = 0;
+
+	if (triggers == NULL)
+		return;
+	triggers->trig_insert_before_row = triggers->trig_insert_after_row = false;
+	triggers->trig_update_before_row = triggers->trig_update_after_row = false;
+	for (int i = 0; i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+		int16		type = trigger->tgtype;
+
+		if (list_member_oid(own_triggers, trigger->tgoid))
+			continue;
+		triggers->trig_insert_before_row |=
+			TRIGGER_TYPE_MATCHES(type, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_INSERT);
+		triggers->trig_insert_after_row |=
+			TRIGGER_TYPE_MATCHES(type, TRIGGER_TYPE_ROW, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_INSERT);
+		triggers->trig_update_before_row |=
+			TRIGGER_TYPE_MATCHES(type, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_UPDATE);
+		triggers->trig_update_after_row |=
+			TRIGGER_TYPE_MATCHES(type, TRIGGER_TYPE_ROW, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_UPDATE);
+		triggers->triggers[kept++] = *trigger;
+	}
+	triggers->numtriggers = kept;
+}
+
+static ResultRelInfo *
+writable(C360Store *store, C360Table table)
+{
+	OpenTable  *open = &store->tables[table];
+
+	if (open->result == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
+
+		open->result = makeNode(ResultRelInfo);
+		InitResultRelInfo(open->result, open->rel, table + 1, NULL, 0);
+		skip_own_triggers(open->result, catalog.tables[table].own_triggers);
+		ExecOpenIndices(open->result, false);
+		/* where AFTER triggers look for it; we close it ourselves */
+		store->estate->es_opened_result_relations =
+			lappend(store->estate->es_opened_result_relations, open->result);
+		MemoryContextSwitchTo(old);
+	}
+	return open->result;
+}
+
+/* One row a table is under construction at a time: the last one is gone. */
+static C360Row *
+blank_row(C360Store *store, C360Table table)
+{
+	OpenTable  *open = &store->tables[table];
+
+	if (open->written == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
+
+		open->written = palloc(sizeof(C360Row));
+		init_row(open->written, store, table, &TTSOpsVirtual);
+		MemoryContextSwitchTo(old);
+	}
+	ExecClearTuple(open->written->slot);
+	ItemPointerSetInvalid(&open->written->slot->tts_tid);
+	return open->written;
+}
+
+static void
+put_defaults(C360Row *row)
+{
+	EState	   *estate = row->store->estate;
+	Relation	rel = row->store->tables[row->table].rel;
+	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+	ListCell   *cell;
+
+	foreach(cell, catalog.tables[row->table].defaulted)
+	{
+		int			attnum = lfirst_int(cell);
+		Expr	   *value = (Expr *) build_column_default(rel, attnum);
+
+		if (value != NULL)
+			row->slot->tts_values[attnum - 1] =
+				ExecEvalExpr(ExecInitExpr(expression_planner(value), NULL),
+							 GetPerTupleExprContext(estate),
+							 &row->slot->tts_isnull[attnum - 1]);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+C360Row *
+c360_row_new(C360Store *store, C360Table table)
+{
+	C360Row    *row = blank_row(store, table);
+
+	memset(row->slot->tts_isnull, true, row->slot->tts_tupleDescriptor->natts);
+	memset(row->slot->tts_values, 0, row->slot->tts_tupleDescriptor->natts * sizeof(Datum));
+	if (catalog.tables[table].defaulted != NIL)
+		put_defaults(row);
+	return row;
+}
+
+C360Row *
+c360_row_changed(C360Store *store, C360Row *stored)
+{
+	C360Row    *row = blank_row(store, stored->table);
+	int			natts = row->slot->tts_tupleDescriptor->natts;
+
+	slot_getallattrs(stored->slot);
+	memcpy(row->slot->tts_values, stored->slot->tts_values, natts * sizeof(Datum));
+	memcpy(row->slot->tts_isnull, stored->slot->tts_isnull, natts * sizeof(bool));
+	return row;
+}
+
+/* Money must not vanish because a BEFORE trigger returned NULL. */
+static void
+require_written(C360Row *row)
+{
+	if (!ItemPointerIsValid(&row->slot->tts_tid))
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("a row trigger suppressed a row that c360 wrote"),
+				 errdetail("Table c360.%s.", table_defs[row->table].name),
+				 errhint("Let BEFORE triggers on c360 tables return the row.")));
+	ResetPerTupleExprContext(row->store->estate);
+}
+
+void
+c360_insert(C360Store *store, C360Row *row)
+{
+	ResultRelInfo *result = writable(store, row->table);
+	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
+
+	ExecStoreVirtualTuple(row->slot);
+	ExecSimpleRelationInsert(result, store->estate, row->slot);
+	MemoryContextSwitchTo(old);
+	require_written(row);
+}
+
+void
+c360_update(C360Store *store, C360Row *stored, C360Row *row)
+{
+	ResultRelInfo *result = writable(store, row->table);
+	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
+
+	ExecStoreVirtualTuple(row->slot);
+	EvalPlanQualSetSlot(&store->recheck, stored->slot);
+	ExecSimpleRelationUpdate(result, store->estate, &store->recheck, stored->slot, row->slot);
+	MemoryContextSwitchTo(old);
+	require_written(row);
+}
+
+int64
+c360_next_id(C360Store *store, C360Table table)
+{
+	return nextval_internal(catalog.tables[table].sequence, false);
+}
+
+/*
+ * Columns
+ */
+
+static Datum
+get(C360Row *row, int column, bool *isnull)
+{
+	return slot_getattr(row->slot, catalog.tables[row->table].attnum[column], isnull);
+}
+
+bool
+c360_is_null(C360Row *row, int column)
+{
+	bool		isnull;
+
+	get(row, column, &isnull);
+	return isnull;
+}
+
+/* 0 if NULL, like the texts below NULL */
+int64
+c360_get_int64(C360Row *row, int column)
+{
+	bool		isnull;
+	Datum		value = get(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+TimestampTz
+c360_get_time(C360Row *row, int column)
+{
+	bool		isnull;
+	Datum		value = get(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value);
+}
+
+char *
+c360_get_text(C360Row *row, int column)
+{
+	bool		isnull;
+	Datum		value = get(row, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+bytea *
+c360_get_bytea(C360Row *row, int column)
+{
+	bool		isnull;
+	Datum		value = get(row, column, &isnull);
+
+	return isnull ? NULL : DatumGetByteaPCopy(value);
+}
+
+void
+c360_put(C360Row *row, int column, Datum value)
+{
+	int			i = catalog.tables[row->table].attnum[column] - 1;
+
+	row->slot->tts_values[i] = value;
+	row->slot->tts_isnull[i] = false;
+}
+
+void
+c360_put_null(C360Row *row, int column)
+{
+	int			i = catalog.tables[row->table].attnum[column] - 1;
+
+	row->slot->tts_values[i] = (Datum) 0;
+	row->slot->tts_isnull[i] = true;
+}
+
+void
+c360_put_int64(C360Row *row, int column, int64 value)
+{
+	c360_put(row, column, Int64GetDatum(value));
+}
+
+void
+c360_put_time(C360Row *row, int column, TimestampTz value)
+{
+	c360_put(row, column, TimestampTzGetDatum(value));
+}
+
+void
+c360_put_text(C360Row *row, int column, const char *value)
+{
+	if (value == NULL)
+		c360_put_null(row, column);
+	else
+	{
+		MemoryContext old = MemoryContextSwitchTo(row->store->estate->es_query_cxt);
+
+		c360_put(row, column, CStringGetTextDatum(value));
+		MemoryContextSwitchTo(old);
+	}
+}

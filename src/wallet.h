@@ -1,0 +1,16 @@
+/*
+ * wallet.h
+ *	  What other parts of c360 ask of wallets.
+ */
+#ifndef C360_WALLET_H
+#define C360_WALLET_H
+
+#include "postgres.h"
+
+#include "ledger.h"
+
+extern int64 c360_deposit_transfer(C360Store *store, int64 customer_id, int64 amount,
+								   int64 bank_link_id, int64 bank_transaction_id,
+								   TimestampTz occurred_at);
+
+#endif							/* C360_WALLET_H */
