@@ -82,6 +82,15 @@ c360_identity_sequence(Relation rel, AttrNumber column)
 #endif
 }
 
+/* 18 has NOT ENFORCED and virtual columns; there the server compiles. */
+static inline void
+c360_attach_checks(ResultRelInfo *result, ExprState **checks)
+{
+#if PG_VERSION_NUM < 180000
+	result->ri_ConstraintExprs = checks;
+#endif
+}
+
 /* Makes fcinfo's result a tuplestore of its declared row type. */
 static inline void
 c360_materialize(FunctionCallInfo fcinfo)
