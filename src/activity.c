@@ -25,19 +25,19 @@ c360_activity_write(C360Store *store, const C360Activity *activity)
 	char		reference[MAXINT8LEN + 1];
 
 	pg_lltoa(activity->reference_id, reference);
-	c360_put_int64(row, activity_id, activity->id != 0 ? activity->id :
+	c360_put_int64(row, ACTIVITY_id, activity->id != 0 ? activity->id :
 				   c360_next_id(store, C360_ACTIVITIES));
-	c360_put(row, activity_xact, FullTransactionIdGetDatum(GetTopFullTransactionId()));
-	c360_put_text(row, activity_topic, activity->topic);
-	c360_put_text(row, activity_event, activity->event);
+	c360_put(row, ACTIVITY_xact, FullTransactionIdGetDatum(GetTopFullTransactionId()));
+	c360_put_text(row, ACTIVITY_topic, activity->topic);
+	c360_put_text(row, ACTIVITY_event, activity->event);
 	if (activity->customer_id != 0)
-		c360_put_int64(row, activity_customer_id, activity->customer_id);
-	c360_put_text(row, activity_reference_type, activity->reference_type);
-	c360_put_text(row, activity_reference_id, reference);
-	c360_put(row, activity_payload, JsonbPGetDatum(activity->payload));
-	c360_put_text(row, activity_actor, activity->actor != NULL ? activity->actor : c360_actor());
-	c360_put_text(row, activity_session_user_name, activity->session_user_name != NULL ?
+		c360_put_int64(row, ACTIVITY_customer_id, activity->customer_id);
+	c360_put_text(row, ACTIVITY_reference_type, activity->reference_type);
+	c360_put_text(row, ACTIVITY_reference_id, reference);
+	c360_put(row, ACTIVITY_payload, JsonbPGetDatum(activity->payload));
+	c360_put_text(row, ACTIVITY_actor, activity->actor != NULL ? activity->actor : c360_actor());
+	c360_put_text(row, ACTIVITY_session_user_name, activity->session_user_name != NULL ?
 				  activity->session_user_name : c360_session_user_name());
-	c360_put_time(row, activity_created_at, activity->at != 0 ? activity->at : GetCurrentTimestamp());
+	c360_put_time(row, ACTIVITY_created_at, activity->at != 0 ? activity->at : GetCurrentTimestamp());
 	c360_insert(store, row);
 }

@@ -387,7 +387,7 @@ phone_of_customer(C360Store *store, int64 customer_id)
 {
 	C360Row    *row = c360_find(store, C360_CUSTOMER_BY_ID, Int64GetDatum(customer_id));
 
-	return row != NULL ? c360_get_text(row, customer_phone) : NULL;
+	return row != NULL ? c360_get_text(row, CUSTOMER_phone) : NULL;
 }
 
 static void

@@ -82,6 +82,21 @@ c360_identity_sequence(Relation rel, AttrNumber column)
 #endif
 }
 
+/*
+ * ExecCloseIndices() without giving the locks back before the transaction
+ * ends: the next call of the transaction takes them again.
+ */
+static inline void
+c360_close_indexes(ResultRelInfo *result)
+{
+#if PG_VERSION_NUM >= 170000
+	ExecCloseIndices(result);
+#else
+	for (int i = 0; i < result->ri_NumIndices; i++)
+		index_close(result->ri_IndexRelationDescs[i], NoLock);
+#endif
+}
+
 /* 18 has NOT ENFORCED and virtual columns; there the server compiles. */
 static inline void
 c360_attach_checks(ResultRelInfo *result, ExprState **checks)

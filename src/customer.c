@@ -23,13 +23,20 @@
 
 PG_FUNCTION_INFO_V1(c360_get_or_create_customer);
 
+/* NULL if there is none */
+C360Row *
+c360_customer_row(C360Store *store, const char *phone)
+{
+	return c360_find(store, C360_CUSTOMER_BY_PHONE, CStringGetTextDatum(phone));
+}
+
 /* 0 if there is none */
 int64
 c360_customer_by_phone(C360Store *store, const char *phone)
 {
-	C360Row    *row = c360_find(store, C360_CUSTOMER_BY_PHONE, CStringGetTextDatum(phone));
+	C360Row    *row = c360_customer_row(store, phone);
 
-	return row != NULL ? c360_get_int64(row, customer_id) : 0;
+	return row != NULL ? c360_get_int64(row, CUSTOMER_id) : 0;
 }
 
 void

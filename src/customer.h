@@ -9,6 +9,7 @@
 
 #include "storage.h"
 
+extern C360Row *c360_customer_row(C360Store *store, const char *phone);
 extern int64 c360_customer_by_phone(C360Store *store, const char *phone);
 extern int64 c360_customer_create(C360Store *store, const char *phone, const char *name,
 								  const char *source, bool *created);

@@ -160,62 +160,81 @@ create_wallet(C360Store *store, int64 customer_id)
 	c360_store_refresh(store);
 }
 
+static C360Row *
+customer_of_wallet(C360Store *store, int64 customer_id)
+{
+	C360Row    *row = c360_find(store, C360_CUSTOMER_BY_ID, Int64GetDatum(customer_id));
+
+	if (row == NULL)
+		elog(ERROR, "wallet %lld has no customer", (long long) customer_id);
+	return row;
+}
+
 static C360Wallet *
-load_wallet(C360Store *store, C360Row *row)
+load_wallet(C360Store *store, C360Row *row, C360Row *customer)
 {
 	C360Wallet *wallet = palloc0(sizeof(C360Wallet));
-	C360Row    *customer;
-	char	   *tier;
 
 	wallet->store = store;
 	wallet->row = row;
-	wallet->customer_id = c360_get_int64(row, wallet_customer_id);
-	wallet->balance = c360_get_int64(row, wallet_balance);
-	wallet->virtual_balance = c360_get_int64(row, wallet_virtual_balance);
-	wallet->total_deposited = c360_get_int64(row, wallet_total_deposited);
-	wallet->total_withdrawn = c360_get_int64(row, wallet_total_withdrawn);
-	wallet->total_virtual_issued = c360_get_int64(row, wallet_total_virtual_issued);
-	wallet->total_virtual_used = c360_get_int64(row, wallet_total_virtual_used);
-	wallet->total_virtual_expired = c360_get_int64(row, wallet_total_virtual_expired);
-	wallet->frozen = !c360_is_null(row, wallet_frozen_at);
+	wallet->customer_id = c360_get_int64(row, WALLET_customer_id);
+	wallet->balance = c360_get_int64(row, WALLET_balance);
+	wallet->virtual_balance = c360_get_int64(row, WALLET_virtual_balance);
+	wallet->total_deposited = c360_get_int64(row, WALLET_total_deposited);
+	wallet->total_withdrawn = c360_get_int64(row, WALLET_total_withdrawn);
+	wallet->total_virtual_issued = c360_get_int64(row, WALLET_total_virtual_issued);
+	wallet->total_virtual_used = c360_get_int64(row, WALLET_total_virtual_used);
+	wallet->total_virtual_expired = c360_get_int64(row, WALLET_total_virtual_expired);
+	wallet->frozen = !c360_is_null(row, WALLET_frozen_at);
 	wallet->now = GetCurrentTimestamp();
-	if (!c360_is_null(row, wallet_last_at))
-		wallet->now = Max(wallet->now, c360_get_time(row, wallet_last_at));
-	customer = c360_find(store, C360_CUSTOMER_BY_ID, Int64GetDatum(wallet->customer_id));
-	if (customer == NULL)
-		elog(ERROR, "wallet %lld has no customer", (long long) wallet->customer_id);
-	wallet->phone = c360_get_text(customer, customer_phone);
-	tier = c360_get_text(customer, customer_tier);
-	wallet->blacklisted = strcmp(tier, "blacklist") == 0;
+	if (!c360_is_null(row, WALLET_last_at))
+		wallet->now = Max(wallet->now, c360_get_time(row, WALLET_last_at));
+	wallet->phone = c360_get_text(customer, CUSTOMER_phone);
+	wallet->blacklisted = strcmp(c360_get_text(customer, CUSTOMER_tier), "blacklist") == 0;
 	wallet->actor = c360_actor();
 	wallet->session_user_name = c360_session_user_name();
 	return wallet;
 }
 
-/* Locks a customer's wallet, made if needed; NULL if busy and skip_locked. */
-C360Wallet *
-c360_wallet_lock(C360Store *store, int64 customer_id, bool skip_locked)
+/*
+ * Locks a customer's wallet, made if needed; NULL if busy and skip_locked.
+ * The customer's row, if it was read already, is read again only after a
+ * wait: it may have changed meanwhile.
+ */
+static C360Wallet *
+lock_wallet(C360Store *store, int64 customer_id, C360Row *customer, bool skip_locked)
 {
 	for (;;)
 	{
 		C360Row    *row = c360_find(store, C360_WALLET_BY_CUSTOMER, Int64GetDatum(customer_id));
+		bool		waited;
 
 		if (row == NULL)
 		{
 			create_wallet(store, customer_id);
+			customer = NULL;
 			continue;
 		}
-		switch (c360_lock(store, row, skip_locked))
+		switch (c360_lock(store, row, skip_locked, &waited))
 		{
 			case C360_LOCKED:
 				c360_store_refresh(store);
-				return load_wallet(store, row);
+				if (customer == NULL || waited)
+					customer = customer_of_wallet(store, customer_id);
+				return load_wallet(store, row, customer);
 			case C360_LOCK_BUSY:
 				return NULL;
 			case C360_LOCK_GONE:
 				c360_store_refresh(store);
+				customer = NULL;
 		}
 	}
+}
+
+C360Wallet *
+c360_wallet_lock(C360Store *store, int64 customer_id, bool skip_locked)
+{
+	return lock_wallet(store, customer_id, NULL, skip_locked);
 }
 
 /* The customer whose call a known key was, else 0. */
@@ -225,7 +244,7 @@ customer_of_key(C360Store *store, const C360Key *key)
 	C360Row    *row = key->key == NULL ? NULL :
 		c360_find(store, C360_LEDGER_BY_KEY, CStringGetTextDatum(key->key));
 
-	return row != NULL ? c360_get_int64(row, ledger_customer_id) : 0;
+	return row != NULL ? c360_get_int64(row, LEDGER_customer_id) : 0;
 }
 
 /*
@@ -239,7 +258,8 @@ c360_wallet_lock_by_phone(C360Store *store, const char *phone, const C360Key *ke
 {
 	for (;;)
 	{
-		int64		id = c360_customer_by_phone(store, phone);
+		C360Row    *customer = c360_customer_row(store, phone);
+		int64		id = customer != NULL ? c360_get_int64(customer, CUSTOMER_id) : 0;
 		C360Wallet *wallet;
 		bool		created;
 
@@ -249,7 +269,7 @@ c360_wallet_lock_by_phone(C360Store *store, const char *phone, const C360Key *ke
 			c360_customer_unknown(phone);
 		if (id == 0)
 			id = c360_customer_create(store, phone, NULL, "manual", &created);
-		wallet = c360_wallet_lock(store, id, false);
+		wallet = lock_wallet(store, id, customer, false);
 		if (wallet->phone != NULL && strcmp(wallet->phone, phone) == 0)
 			return wallet;
 	}
@@ -264,8 +284,8 @@ overdue(C360Store *store, int64 customer_id, TimestampTz now)
 	C360Row    *lot;
 	int64		sum = 0;
 
-	while ((lot = c360_scan_next(scan)) != NULL && c360_get_time(lot, lot_expires_at) <= now)
-		sum += c360_get_int64(lot, lot_remaining_amount);
+	while ((lot = c360_scan_next(scan)) != NULL && c360_get_time(lot, LOT_expires_at) <= now)
+		sum += c360_get_int64(lot, LOT_remaining_amount);
 	c360_scan_end(scan);
 	return sum;
 }
@@ -291,18 +311,18 @@ c360_wallet_save(C360Wallet *wallet)
 {
 	C360Row    *row = c360_row_changed(wallet->store, wallet->row);
 
-	c360_put_int64(row, wallet_balance, wallet->balance);
-	c360_put_int64(row, wallet_virtual_balance, wallet->virtual_balance);
-	c360_put_int64(row, wallet_total_deposited, wallet->total_deposited);
-	c360_put_int64(row, wallet_total_withdrawn, wallet->total_withdrawn);
-	c360_put_int64(row, wallet_total_virtual_issued, wallet->total_virtual_issued);
-	c360_put_int64(row, wallet_total_virtual_used, wallet->total_virtual_used);
-	c360_put_int64(row, wallet_total_virtual_expired, wallet->total_virtual_expired);
-	c360_put_time(row, wallet_last_at, wallet->now);
+	c360_put_int64(row, WALLET_balance, wallet->balance);
+	c360_put_int64(row, WALLET_virtual_balance, wallet->virtual_balance);
+	c360_put_int64(row, WALLET_total_deposited, wallet->total_deposited);
+	c360_put_int64(row, WALLET_total_withdrawn, wallet->total_withdrawn);
+	c360_put_int64(row, WALLET_total_virtual_issued, wallet->total_virtual_issued);
+	c360_put_int64(row, WALLET_total_virtual_used, wallet->total_virtual_used);
+	c360_put_int64(row, WALLET_total_virtual_expired, wallet->total_virtual_expired);
+	c360_put_time(row, WALLET_last_at, wallet->now);
 	if (!wallet->frozen)
-		c360_put_null(row, wallet_frozen_at);
-	else if (c360_is_null(wallet->row, wallet_frozen_at))
-		c360_put_time(row, wallet_frozen_at, wallet->now);
+		c360_put_null(row, WALLET_frozen_at);
+	else if (c360_is_null(wallet->row, WALLET_frozen_at))
+		c360_put_time(row, WALLET_frozen_at, wallet->now);
 	c360_update(wallet->store, wallet->row, row);
 }
 
@@ -370,38 +390,38 @@ write_ledger(C360Wallet *wallet, const C360Movement *movement, const TypeDef *de
 {
 	C360Row    *row = c360_row_new(wallet->store, C360_LEDGER);
 
-	c360_put_int64(row, ledger_id, movement->id);
-	c360_put_int64(row, ledger_customer_id, wallet->customer_id);
-	c360_put_text(row, ledger_type, movement->type);
-	c360_put_text(row, ledger_operation, movement->operation);
-	c360_put_int64(row, ledger_amount, movement->amount);
-	c360_put_int64(row, ledger_real_change, movement->real_change);
-	c360_put_int64(row, ledger_virtual_change, movement->virtual_change);
-	c360_put_int64(row, ledger_balance_after, movement->balance);
-	c360_put_int64(row, ledger_virtual_balance_after, movement->virtual_balance);
-	c360_put_text(row, ledger_source, movement->source);
-	c360_put_text(row, ledger_reference_type, movement->reference_type);
-	c360_put_text(row, ledger_reference_id, movement->reference_id);
-	put_reference(row, ledger_refunded_transaction_id, movement->refunded_transaction_id);
-	put_reference(row, ledger_bank_link_id, movement->bank_link_id);
+	c360_put_int64(row, LEDGER_id, movement->id);
+	c360_put_int64(row, LEDGER_customer_id, wallet->customer_id);
+	c360_put_text(row, LEDGER_type, movement->type);
+	c360_put_text(row, LEDGER_operation, movement->operation);
+	c360_put_int64(row, LEDGER_amount, movement->amount);
+	c360_put_int64(row, LEDGER_real_change, movement->real_change);
+	c360_put_int64(row, LEDGER_virtual_change, movement->virtual_change);
+	c360_put_int64(row, LEDGER_balance_after, movement->balance);
+	c360_put_int64(row, LEDGER_virtual_balance_after, movement->virtual_balance);
+	c360_put_text(row, LEDGER_source, movement->source);
+	c360_put_text(row, LEDGER_reference_type, movement->reference_type);
+	c360_put_text(row, LEDGER_reference_id, movement->reference_id);
+	put_reference(row, LEDGER_refunded_transaction_id, movement->refunded_transaction_id);
+	put_reference(row, LEDGER_bank_link_id, movement->bank_link_id);
 	if (def->one_lot)
 	{
 		C360LotPart *part = linitial(movement->parts);
 
-		c360_put_int64(row, ledger_credit_id, part->credit_id);
-		c360_put_time(row, ledger_credit_expires_at, part->expires_at);
+		c360_put_int64(row, LEDGER_credit_id, part->credit_id);
+		c360_put_time(row, LEDGER_credit_expires_at, part->expires_at);
 	}
 	if (movement->key != NULL && movement->key->key != NULL)
 	{
-		c360_put_text(row, ledger_idempotency_key, movement->key->key);
-		c360_put(row, ledger_arguments_digest, PointerGetDatum(movement->key->digest));
+		c360_put_text(row, LEDGER_idempotency_key, movement->key->key);
+		c360_put(row, LEDGER_arguments_digest, PointerGetDatum(movement->key->digest));
 	}
-	c360_put_text(row, ledger_actor, wallet->actor);
-	c360_put_text(row, ledger_session_user_name, wallet->session_user_name);
-	c360_put_time(row, ledger_created_at, wallet->now);
+	c360_put_text(row, LEDGER_actor, wallet->actor);
+	c360_put_text(row, LEDGER_session_user_name, wallet->session_user_name);
+	c360_put_time(row, LEDGER_created_at, wallet->now);
 	if (movement->occurred_at != 0)
-		c360_put_time(row, ledger_occurred_at, movement->occurred_at);
-	c360_put_int64(row, ledger_activity_id, movement->activity_id);
+		c360_put_time(row, LEDGER_occurred_at, movement->occurred_at);
+	c360_put_int64(row, LEDGER_activity_id, movement->activity_id);
 	c360_insert(wallet->store, row);
 }
 
@@ -415,11 +435,11 @@ write_uses(C360Wallet *wallet, const C360Movement *movement)
 		C360LotPart *part = lfirst(cell);
 		C360Row    *row = c360_row_new(wallet->store, C360_USES);
 
-		c360_put_int64(row, use_transaction_id, movement->id);
-		c360_put(row, use_position, Int32GetDatum(foreach_current_index(cell) + 1));
-		c360_put_int64(row, use_credit_id, part->credit_id);
-		c360_put_int64(row, use_amount, part->amount);
-		c360_put_time(row, use_expires_at, part->expires_at);
+		c360_put_int64(row, USE_transaction_id, movement->id);
+		c360_put(row, USE_position, Int32GetDatum(foreach_current_index(cell) + 1));
+		c360_put_int64(row, USE_credit_id, part->credit_id);
+		c360_put_int64(row, USE_amount, part->amount);
+		c360_put_time(row, USE_expires_at, part->expires_at);
 		c360_insert(wallet->store, row);
 	}
 }
@@ -514,8 +534,8 @@ c360_parts_of(C360Store *store, int64 transaction_id)
 	C360Row    *use;
 
 	while ((use = c360_scan_next(scan)) != NULL)
-		c360_add_part(&movement, c360_get_int64(use, use_credit_id),
-					  c360_get_int64(use, use_amount), c360_get_time(use, use_expires_at));
+		c360_add_part(&movement, c360_get_int64(use, USE_credit_id),
+					  c360_get_int64(use, USE_amount), c360_get_time(use, USE_expires_at));
 	c360_scan_end(scan);
 	return movement.parts;
 }
@@ -523,16 +543,16 @@ c360_parts_of(C360Store *store, int64 transaction_id)
 static void
 movement_from_row(C360Store *store, C360Row *row, C360Movement *movement)
 {
-	movement->id = c360_get_int64(row, ledger_id);
-	movement->type = c360_get_text(row, ledger_type);
-	movement->amount = c360_get_int64(row, ledger_amount);
-	movement->real_change = c360_get_int64(row, ledger_real_change);
-	movement->virtual_change = c360_get_int64(row, ledger_virtual_change);
-	movement->balance = c360_get_int64(row, ledger_balance_after);
-	movement->virtual_balance = c360_get_int64(row, ledger_virtual_balance_after);
+	movement->id = c360_get_int64(row, LEDGER_id);
+	movement->type = c360_get_text(row, LEDGER_type);
+	movement->amount = c360_get_int64(row, LEDGER_amount);
+	movement->real_change = c360_get_int64(row, LEDGER_real_change);
+	movement->virtual_change = c360_get_int64(row, LEDGER_virtual_change);
+	movement->balance = c360_get_int64(row, LEDGER_balance_after);
+	movement->virtual_balance = c360_get_int64(row, LEDGER_virtual_balance_after);
 	if (type_def(movement->type)->one_lot)
-		c360_add_part(movement, c360_get_int64(row, ledger_credit_id), movement->amount,
-					  c360_get_time(row, ledger_credit_expires_at));
+		c360_add_part(movement, c360_get_int64(row, LEDGER_credit_id), movement->amount,
+					  c360_get_time(row, LEDGER_credit_expires_at));
 	else
 		movement->parts = c360_parts_of(store, movement->id);
 	movement->lots = lots_as_json(movement->parts);
@@ -542,9 +562,9 @@ movement_from_row(C360Store *store, C360Row *row, C360Movement *movement)
 static bool
 same_call(C360Row *row, const C360Key *key)
 {
-	bytea	   *stored = c360_get_bytea(row, ledger_arguments_digest);
+	bytea	   *stored = c360_get_bytea(row, LEDGER_arguments_digest);
 
-	return strcmp(c360_get_text(row, ledger_operation), key->operation) == 0 &&
+	return strcmp(c360_get_text(row, LEDGER_operation), key->operation) == 0 &&
 		stored != NULL && VARSIZE(stored) == VARSIZE(key->digest) &&
 		memcmp(VARDATA(stored), VARDATA(key->digest), VARSIZE(stored) - VARHDRSZ) == 0;
 }
@@ -555,7 +575,7 @@ available_elsewhere(C360Store *store, int64 customer_id)
 {
 	C360Row    *row = c360_find(store, C360_WALLET_BY_CUSTOMER, Int64GetDatum(customer_id));
 
-	return c360_wallet_available(load_wallet(store, row));
+	return c360_wallet_available(load_wallet(store, row, customer_of_wallet(store, customer_id)));
 }
 
 /*
@@ -578,10 +598,10 @@ c360_replay(C360Wallet *wallet, const C360Key *key, C360Movement *movement)
 				(errcode(ERRCODE_C360_CONFLICT),
 				 errmsg("idempotency key reused"),
 				 errdetail("key_reused: the key belongs to transaction %lld, which was another call",
-						   (long long) c360_get_int64(row, ledger_id)),
+						   (long long) c360_get_int64(row, LEDGER_id)),
 				 errhint("Use a new key for each operation; repeat a key only to retry the same call.")));
 	movement_from_row(wallet->store, row, movement);
-	customer_id = c360_get_int64(row, ledger_customer_id);
+	customer_id = c360_get_int64(row, LEDGER_customer_id);
 	movement->available = customer_id == wallet->customer_id ?
 		c360_wallet_available(wallet) : available_elsewhere(wallet->store, customer_id);
 	return true;

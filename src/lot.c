@@ -34,15 +34,15 @@ c360_lot_insert(C360Wallet *wallet, const char *kind, const char *source_id,
 	C360Row    *row = c360_row_new(wallet->store, C360_LOTS);
 	int64		id = c360_next_id(wallet->store, C360_LOTS);
 
-	c360_put_int64(row, lot_id, id);
-	c360_put_int64(row, lot_customer_id, wallet->customer_id);
-	c360_put_text(row, lot_kind, kind);
-	c360_put_text(row, lot_source_id, source_id);
-	c360_put_int64(row, lot_original_amount, amount);
-	c360_put_int64(row, lot_remaining_amount, amount);
-	c360_put_text(row, lot_status, "ACTIVE");
-	c360_put_time(row, lot_expires_at, expires_at);
-	c360_put_time(row, lot_created_at, wallet->now);
+	c360_put_int64(row, LOT_id, id);
+	c360_put_int64(row, LOT_customer_id, wallet->customer_id);
+	c360_put_text(row, LOT_kind, kind);
+	c360_put_text(row, LOT_source_id, source_id);
+	c360_put_int64(row, LOT_original_amount, amount);
+	c360_put_int64(row, LOT_remaining_amount, amount);
+	c360_put_text(row, LOT_status, "ACTIVE");
+	c360_put_time(row, LOT_expires_at, expires_at);
+	c360_put_time(row, LOT_created_at, wallet->now);
 	c360_insert(wallet->store, row);
 	return id;
 }
@@ -52,9 +52,9 @@ change_lot(C360Wallet *wallet, C360Row *lot, int64 remaining, const char *status
 {
 	C360Row    *row = c360_row_changed(wallet->store, lot);
 
-	c360_put_int64(row, lot_remaining_amount, remaining);
+	c360_put_int64(row, LOT_remaining_amount, remaining);
 	if (status != NULL)
-		c360_put_text(row, lot_status, status);
+		c360_put_text(row, LOT_status, status);
 	c360_update(wallet->store, lot, row);
 }
 
@@ -65,68 +65,85 @@ change_lot(C360Wallet *wallet, C360Row *lot, int64 remaining, const char *status
 void
 c360_lot_end(C360Wallet *wallet, C360Row *lot, const char *status, C360Movement *movement)
 {
-	int64		remaining = c360_get_int64(lot, lot_remaining_amount);
+	int64		remaining = c360_get_int64(lot, LOT_remaining_amount);
 
-	c360_add_part(movement, c360_get_int64(lot, lot_id), remaining,
-				  c360_get_time(lot, lot_expires_at));
+	c360_add_part(movement, c360_get_int64(lot, LOT_id), remaining,
+				  c360_get_time(lot, LOT_expires_at));
 	movement->virtual_change = -remaining;
 	change_lot(wallet, lot, 0, status);
 	c360_post(wallet, movement);
 }
 
-/*
- * Expires the wallet's overdue lots, max_lots of them at most; answers how
- * many, and adds what they held to *amount if that is wanted.
- */
-int64
-c360_lots_expire(C360Wallet *wallet, int64 max_lots, int64 *amount)
+static void
+expire_lot(C360Lots *lots)
 {
-	C360Scan   *scan = c360_scan_begin(wallet->store, C360_LOTS_IN_ORDER_OF_USE,
-									   Int64GetDatum(wallet->customer_id));
-	C360Row    *lot;
-	int64		count = 0;
+	C360Movement movement = {.operation = "expire",.type = "VIRTUAL_EXPIRE"};
 
-	while (count < max_lots && (lot = c360_scan_next(scan)) != NULL &&
-		   c360_get_time(lot, lot_expires_at) <= wallet->now)
-	{
-		C360Movement movement = {.operation = "expire",.type = "VIRTUAL_EXPIRE"};
+	movement.occurred_at = c360_get_time(lots->next, LOT_expires_at);
+	c360_lot_end(lots->wallet, lots->next, "EXPIRED", &movement);
+	lots->expired_count++;
+	lots->expired_amount += movement.amount;
+}
 
-		movement.occurred_at = c360_get_time(lot, lot_expires_at);
-		c360_lot_end(wallet, lot, "EXPIRED", &movement);
-		if (amount != NULL)
-			*amount += movement.amount;
-		count++;
-	}
-	c360_scan_end(scan);
-	if (count > 0)
-		c360_store_refresh(wallet->store);
+/*
+ * Begins with the wallet's lots: overdue ones, max_lots of them at most, are
+ * expired, and lots->next is the first usable one. A wallet without virtual
+ * balance has no ACTIVE lots.
+ */
+void
+c360_lots_begin(C360Lots *lots, C360Wallet *wallet, int64 max_lots)
+{
+	memset(lots, 0, sizeof(*lots));
+	lots->wallet = wallet;
 	wallet->no_overdue = true;
-	return count;
+	if (wallet->virtual_balance == 0)
+		return;
+	lots->scan = c360_scan_begin(wallet->store, C360_LOTS_IN_ORDER_OF_USE,
+								 Int64GetDatum(wallet->customer_id));
+	while (lots->expired_count < max_lots && (lots->next = c360_scan_next(lots->scan)) != NULL &&
+		   c360_get_time(lots->next, LOT_expires_at) <= wallet->now)
+		expire_lot(lots);
+}
+
+/* What follows sees the expired lots as they are now. */
+void
+c360_lots_end(C360Lots *lots)
+{
+	if (lots->scan != NULL)
+		c360_scan_end(lots->scan);
+	if (lots->expired_count > 0)
+		c360_store_refresh(lots->wallet->store);
+}
+
+/* For operations that do not use lots, but touch them. */
+void
+c360_lots_expire(C360Wallet *wallet)
+{
+	C360Lots	lots;
+
+	c360_lots_begin(&lots, wallet, PG_INT64_MAX);
+	c360_lots_end(&lots);
 }
 
 /*
  * Takes up to amount from the lots, soonest expiry first, and notes each part
- * in the movement; answers what is still missing. Overdue lots are gone.
+ * in the movement; answers what is still missing.
  */
 int64
-c360_lots_use(C360Wallet *wallet, C360Movement *movement, int64 amount)
+c360_lots_use(C360Lots *lots, C360Movement *movement, int64 amount)
 {
-	C360Scan   *scan = c360_scan_begin(wallet->store, C360_LOTS_IN_ORDER_OF_USE,
-									   Int64GetDatum(wallet->customer_id));
-	C360Row    *lot;
-
-	while (amount > 0 && (lot = c360_scan_next(scan)) != NULL)
+	for (; amount > 0 && lots->next != NULL; lots->next = c360_scan_next(lots->scan))
 	{
-		int64		remaining = c360_get_int64(lot, lot_remaining_amount);
+		C360Row    *lot = lots->next;
+		int64		remaining = c360_get_int64(lot, LOT_remaining_amount);
 		int64		used = Min(amount, remaining);
 
-		c360_add_part(movement, c360_get_int64(lot, lot_id), used,
-					  c360_get_time(lot, lot_expires_at));
-		change_lot(wallet, lot, remaining - used, used == remaining ? "USED" : NULL);
+		c360_add_part(movement, c360_get_int64(lot, LOT_id), used,
+					  c360_get_time(lot, LOT_expires_at));
+		change_lot(lots->wallet, lot, remaining - used, used == remaining ? "USED" : NULL);
 		movement->virtual_change -= used;
 		amount -= used;
 	}
-	c360_scan_end(scan);
 	return amount;
 }
 
@@ -145,15 +162,15 @@ c360_lot_restore(C360Wallet *wallet, C360LotPart *part)
 
 	if (lot == NULL)
 		elog(ERROR, "credit %lld is missing", (long long) part->credit_id);
-	part->expires_at = c360_get_time(lot, lot_expires_at);
-	if (strcmp(c360_get_text(lot, lot_status), "CANCELLED") == 0)
+	part->expires_at = c360_get_time(lot, LOT_expires_at);
+	if (strcmp(c360_get_text(lot, LOT_status), "CANCELLED") == 0)
 		return false;
 	part->expires_at = Max(part->expires_at, grace);
 	row = c360_row_changed(wallet->store, lot);
-	c360_put_int64(row, lot_remaining_amount,
-				   c360_get_int64(lot, lot_remaining_amount) + part->amount);
-	c360_put_text(row, lot_status, "ACTIVE");
-	c360_put_time(row, lot_expires_at, part->expires_at);
+	c360_put_int64(row, LOT_remaining_amount,
+				   c360_get_int64(lot, LOT_remaining_amount) + part->amount);
+	c360_put_text(row, LOT_status, "ACTIVE");
+	c360_put_time(row, LOT_expires_at, part->expires_at);
 	c360_update(wallet->store, lot, row);
 	return true;
 }
@@ -190,8 +207,8 @@ next_customers(C360Scan *scan, int64 *customers)
 	C360Row    *lot;
 
 	while (found < EXPIRY_CHUNK && (lot = c360_scan_next(scan)) != NULL &&
-		   c360_get_time(lot, lot_expires_at) <= now)
-		customers[found++] = c360_get_int64(lot, lot_customer_id);
+		   c360_get_time(lot, LOT_expires_at) <= now)
+		customers[found++] = c360_get_int64(lot, LOT_customer_id);
 	qsort(customers, found, sizeof(int64), compare_ids);
 	for (int i = 0; i < found; i++)
 		if (i == 0 || customers[i] != customers[distinct - 1])
@@ -203,13 +220,15 @@ static void
 expire_wallet(C360Store *store, int64 customer_id, Expiry *expiry)
 {
 	C360Wallet *wallet = c360_wallet_lock(store, customer_id, true);
-	int64		count;
+	C360Lots	lots;
 
 	if (wallet == NULL)
 		return;
-	count = c360_lots_expire(wallet, expiry->max_lots - expiry->count, &expiry->amount);
-	expiry->count += count;
-	if (count > 0)
+	c360_lots_begin(&lots, wallet, expiry->max_lots - expiry->count);
+	c360_lots_end(&lots);
+	expiry->count += lots.expired_count;
+	expiry->amount += lots.expired_amount;
+	if (lots.expired_count > 0)
 		c360_wallet_save(wallet);
 }
 

@@ -85,11 +85,11 @@ static const KnownColumn activity_columns[] = {C360_ACTIVITY_COLUMNS(COLUMN_DEF)
 
 static const int no_updates[] = {-1};
 static const int wallet_updates[] = {
-	wallet_balance, wallet_virtual_balance, wallet_total_deposited,
-	wallet_total_withdrawn, wallet_total_virtual_issued, wallet_total_virtual_used,
-	wallet_total_virtual_expired, wallet_frozen_at, wallet_last_at, -1
+	WALLET_balance, WALLET_virtual_balance, WALLET_total_deposited,
+	WALLET_total_withdrawn, WALLET_total_virtual_issued, WALLET_total_virtual_used,
+	WALLET_total_virtual_expired, WALLET_frozen_at, WALLET_last_at, -1
 };
-static const int lot_updates[] = {lot_remaining_amount, lot_status, lot_expires_at, -1};
+static const int lot_updates[] = {LOT_remaining_amount, LOT_status, LOT_expires_at, -1};
 
 static const KnownTable table_defs[C360_NTABLES] = {
 	[C360_CUSTOMERS] = {"customers", customer_columns, lengthof(customer_columns),
@@ -599,7 +599,7 @@ c360_store_close(C360Store *store)
 	for (int i = 0; i < C360_NTABLES; i++)
 	{
 		if (store->tables[i].result != NULL)
-			ExecCloseIndices(store->tables[i].result);
+			c360_close_indexes(store->tables[i].result);
 		table_close(store->tables[i].rel, NoLock);
 	}
 	PopActiveSnapshot();
@@ -695,8 +695,8 @@ row_is_newer(void)
  * again: find rows by keys that do not change. Under REPEATABLE READ a row
  * that is newer than our snapshot is 40001.
  */
-C360LockResult
-c360_lock(C360Store *store, C360Row *row, bool skip_locked)
+static C360LockResult
+lock_row(C360Store *store, C360Row *row, LockWaitPolicy policy)
 {
 	ItemPointerData tid = row->slot->tts_tid;
 	int			flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
@@ -707,7 +707,7 @@ c360_lock(C360Store *store, C360Row *row, bool skip_locked)
 		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
 	result = table_tuple_lock(store->tables[row->table].rel, &tid, store->estate->es_snapshot,
 							  row->slot, GetCurrentCommandId(true), LockTupleNoKeyExclusive,
-							  skip_locked ? LockWaitSkip : LockWaitBlock, flags, &failure);
+							  policy, flags, &failure);
 	switch (result)
 	{
 		case TM_Ok:
@@ -726,6 +726,18 @@ c360_lock(C360Store *store, C360Row *row, bool skip_locked)
 				 result, table_defs[row->table].name);
 	}
 	return C360_LOCK_GONE;
+}
+
+/* *waited tells whether others may have changed anything meanwhile. */
+C360LockResult
+c360_lock(C360Store *store, C360Row *row, bool skip_locked, bool *waited)
+{
+	C360LockResult result = lock_row(store, row, LockWaitSkip);
+
+	*waited = result == C360_LOCK_BUSY && !skip_locked;
+	if (*waited)
+		result = lock_row(store, row, LockWaitBlock);
+	return result;
 }
 
 /*

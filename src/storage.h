@@ -20,77 +20,77 @@
  * not listed here get their defaults.
  */
 #define C360_CUSTOMER_COLUMNS(X) \
-	X(customer, id, INT8OID) \
-	X(customer, phone, TEXTOID) \
-	X(customer, tier, TEXTOID)
+	X(CUSTOMER, id, INT8OID) \
+	X(CUSTOMER, phone, TEXTOID) \
+	X(CUSTOMER, tier, TEXTOID)
 
 #define C360_WALLET_COLUMNS(X) \
-	X(wallet, customer_id, INT8OID) \
-	X(wallet, balance, INT8OID) \
-	X(wallet, virtual_balance, INT8OID) \
-	X(wallet, total_deposited, INT8OID) \
-	X(wallet, total_withdrawn, INT8OID) \
-	X(wallet, total_virtual_issued, INT8OID) \
-	X(wallet, total_virtual_used, INT8OID) \
-	X(wallet, total_virtual_expired, INT8OID) \
-	X(wallet, frozen_at, TIMESTAMPTZOID) \
-	X(wallet, last_at, TIMESTAMPTZOID)
+	X(WALLET, customer_id, INT8OID) \
+	X(WALLET, balance, INT8OID) \
+	X(WALLET, virtual_balance, INT8OID) \
+	X(WALLET, total_deposited, INT8OID) \
+	X(WALLET, total_withdrawn, INT8OID) \
+	X(WALLET, total_virtual_issued, INT8OID) \
+	X(WALLET, total_virtual_used, INT8OID) \
+	X(WALLET, total_virtual_expired, INT8OID) \
+	X(WALLET, frozen_at, TIMESTAMPTZOID) \
+	X(WALLET, last_at, TIMESTAMPTZOID)
 
 #define C360_LOT_COLUMNS(X) \
-	X(lot, id, INT8OID) \
-	X(lot, customer_id, INT8OID) \
-	X(lot, kind, TEXTOID) \
-	X(lot, source_id, TEXTOID) \
-	X(lot, original_amount, INT8OID) \
-	X(lot, remaining_amount, INT8OID) \
-	X(lot, status, TEXTOID) \
-	X(lot, expires_at, TIMESTAMPTZOID) \
-	X(lot, created_at, TIMESTAMPTZOID)
+	X(LOT, id, INT8OID) \
+	X(LOT, customer_id, INT8OID) \
+	X(LOT, kind, TEXTOID) \
+	X(LOT, source_id, TEXTOID) \
+	X(LOT, original_amount, INT8OID) \
+	X(LOT, remaining_amount, INT8OID) \
+	X(LOT, status, TEXTOID) \
+	X(LOT, expires_at, TIMESTAMPTZOID) \
+	X(LOT, created_at, TIMESTAMPTZOID)
 
 #define C360_LEDGER_COLUMNS(X) \
-	X(ledger, id, INT8OID) \
-	X(ledger, customer_id, INT8OID) \
-	X(ledger, type, TEXTOID) \
-	X(ledger, operation, TEXTOID) \
-	X(ledger, amount, INT8OID) \
-	X(ledger, real_change, INT8OID) \
-	X(ledger, virtual_change, INT8OID) \
-	X(ledger, balance_after, INT8OID) \
-	X(ledger, virtual_balance_after, INT8OID) \
-	X(ledger, source, TEXTOID) \
-	X(ledger, reference_type, TEXTOID) \
-	X(ledger, reference_id, TEXTOID) \
-	X(ledger, refunded_transaction_id, INT8OID) \
-	X(ledger, credit_id, INT8OID) \
-	X(ledger, credit_expires_at, TIMESTAMPTZOID) \
-	X(ledger, bank_link_id, INT8OID) \
-	X(ledger, idempotency_key, TEXTOID) \
-	X(ledger, arguments_digest, BYTEAOID) \
-	X(ledger, actor, TEXTOID) \
-	X(ledger, session_user_name, TEXTOID) \
-	X(ledger, created_at, TIMESTAMPTZOID) \
-	X(ledger, occurred_at, TIMESTAMPTZOID) \
-	X(ledger, activity_id, INT8OID)
+	X(LEDGER, id, INT8OID) \
+	X(LEDGER, customer_id, INT8OID) \
+	X(LEDGER, type, TEXTOID) \
+	X(LEDGER, operation, TEXTOID) \
+	X(LEDGER, amount, INT8OID) \
+	X(LEDGER, real_change, INT8OID) \
+	X(LEDGER, virtual_change, INT8OID) \
+	X(LEDGER, balance_after, INT8OID) \
+	X(LEDGER, virtual_balance_after, INT8OID) \
+	X(LEDGER, source, TEXTOID) \
+	X(LEDGER, reference_type, TEXTOID) \
+	X(LEDGER, reference_id, TEXTOID) \
+	X(LEDGER, refunded_transaction_id, INT8OID) \
+	X(LEDGER, credit_id, INT8OID) \
+	X(LEDGER, credit_expires_at, TIMESTAMPTZOID) \
+	X(LEDGER, bank_link_id, INT8OID) \
+	X(LEDGER, idempotency_key, TEXTOID) \
+	X(LEDGER, arguments_digest, BYTEAOID) \
+	X(LEDGER, actor, TEXTOID) \
+	X(LEDGER, session_user_name, TEXTOID) \
+	X(LEDGER, created_at, TIMESTAMPTZOID) \
+	X(LEDGER, occurred_at, TIMESTAMPTZOID) \
+	X(LEDGER, activity_id, INT8OID)
 
 #define C360_USE_COLUMNS(X) \
-	X(use, transaction_id, INT8OID) \
-	X(use, position, INT4OID) \
-	X(use, credit_id, INT8OID) \
-	X(use, amount, INT8OID) \
-	X(use, expires_at, TIMESTAMPTZOID)
+	X(USE, transaction_id, INT8OID) \
+	X(USE, position, INT4OID) \
+	X(USE, credit_id, INT8OID) \
+	X(USE, amount, INT8OID) \
+	X(USE, expires_at, TIMESTAMPTZOID)
 
 #define C360_ACTIVITY_COLUMNS(X) \
-	X(activity, id, INT8OID) \
-	X(activity, xact, XID8OID) \
-	X(activity, topic, TEXTOID) \
-	X(activity, event, TEXTOID) \
-	X(activity, customer_id, INT8OID) \
-	X(activity, reference_type, TEXTOID) \
-	X(activity, reference_id, TEXTOID) \
-	X(activity, payload, JSONBOID) \
-	X(activity, actor, TEXTOID) \
-	X(activity, session_user_name, TEXTOID) \
-	X(activity, created_at, TIMESTAMPTZOID)
+	X(ACTIVITY, id, INT8OID) \
+	X(ACTIVITY, xact, XID8OID) \
+	X(ACTIVITY, topic, TEXTOID) \
+	X(ACTIVITY, event, TEXTOID) \
+	X(ACTIVITY, customer_id, INT8OID) \
+	X(ACTIVITY, reference_type, TEXTOID) \
+	X(ACTIVITY, reference_id, TEXTOID) \
+	X(ACTIVITY, payload, JSONBOID) \
+	X(ACTIVITY, actor, TEXTOID) \
+	X(ACTIVITY, session_user_name, TEXTOID) \
+	X(ACTIVITY, created_at, TIMESTAMPTZOID)
 
 #define C360_COLUMN_NUMBER(table, column, type) table##_##column,
 enum { C360_CUSTOMER_COLUMNS(C360_COLUMN_NUMBER) };
@@ -99,6 +99,8 @@ enum { C360_LOT_COLUMNS(C360_COLUMN_NUMBER) };
 enum { C360_LEDGER_COLUMNS(C360_COLUMN_NUMBER) };
 enum { C360_USE_COLUMNS(C360_COLUMN_NUMBER) };
 enum { C360_ACTIVITY_COLUMNS(C360_COLUMN_NUMBER) };
+
+/* Columns are WALLET_balance, LOT_status and so on. */
 
 typedef enum C360Table
 {
@@ -152,7 +154,7 @@ extern C360Scan *c360_scan_begin(C360Store *store, C360Index index, Datum key);
 extern C360Scan *c360_scan_begin_all(C360Store *store, C360Index index);
 extern C360Row *c360_scan_next(C360Scan *scan);
 extern void c360_scan_end(C360Scan *scan);
-extern C360LockResult c360_lock(C360Store *store, C360Row *row, bool skip_locked);
+extern C360LockResult c360_lock(C360Store *store, C360Row *row, bool skip_locked, bool *waited);
 
 /* writing: a new row, or a changed copy of a stored one */
 extern C360Row *c360_row_new(C360Store *store, C360Table table);

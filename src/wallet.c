@@ -232,7 +232,7 @@ issue_credit(PG_FUNCTION_ARGS)
 		return finish(fcinfo, wallet, &movement);
 	check_limit(amount);
 	expires_at = expiry_of(wallet, expires_at, !PG_ARGISNULL(4));
-	c360_lots_expire(wallet, PG_INT64_MAX, NULL);
+	c360_lots_expire(wallet);
 	c360_add_part(&movement, c360_lot_insert(wallet, kind, source_id, amount, expires_at),
 				  amount, expires_at);
 	c360_post(wallet, &movement);
@@ -257,6 +257,7 @@ withdraw(PG_FUNCTION_ARGS)
 	int64		amount = c360_arg_positive(fcinfo, 1, "amount");
 	C360Movement movement = {.key = &key,.operation = "withdraw",.type = "WITHDRAW"};
 	C360Wallet *wallet;
+	C360Lots	lots;
 
 	movement.reference_id = c360_arg_text(fcinfo, 2, "order_id", C360_REFERENCE_MAX);
 	movement.reference_type = movement.reference_id != NULL ? "order" : NULL;
@@ -266,10 +267,11 @@ withdraw(PG_FUNCTION_ARGS)
 	if (c360_replay(wallet, &key, &movement))
 		return finish(fcinfo, wallet, &movement);
 	check_limit(amount);
-	c360_lots_expire(wallet, PG_INT64_MAX, NULL);
+	c360_lots_begin(&lots, wallet, PG_INT64_MAX);
 	check_withdrawal(wallet, amount);
-	if (!wallet->blacklisted && wallet->virtual_balance > 0)
-		amount = c360_lots_use(wallet, &movement, amount);
+	if (!wallet->blacklisted)
+		amount = c360_lots_use(&lots, &movement, amount);
+	c360_lots_end(&lots);
 	movement.real_change = -amount;
 	c360_post(wallet, &movement);
 	return finish(fcinfo, wallet, &movement);
@@ -313,9 +315,9 @@ subtract_refund(C360Store *store, Withdrawal *withdrawal, C360Row *refund)
 {
 	ListCell   *cell;
 
-	withdrawal->total -= c360_get_int64(refund, ledger_amount);
-	withdrawal->real -= c360_get_int64(refund, ledger_real_change);
-	foreach(cell, c360_parts_of(store, c360_get_int64(refund, ledger_id)))
+	withdrawal->total -= c360_get_int64(refund, LEDGER_amount);
+	withdrawal->real -= c360_get_int64(refund, LEDGER_real_change);
+	foreach(cell, c360_parts_of(store, c360_get_int64(refund, LEDGER_id)))
 		subtract_part(withdrawal->parts, lfirst(cell));
 }
 
@@ -325,17 +327,17 @@ load_withdrawal(C360Store *store, C360Row *row, Withdrawal *withdrawal)
 	C360Scan   *scan;
 	C360Row    *refund;
 
-	if (strcmp(c360_get_text(row, ledger_type), "WITHDRAW") != 0)
+	if (strcmp(c360_get_text(row, LEDGER_type), "WITHDRAW") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_C360_CONFLICT),
 				 errmsg("transaction is not refundable"),
 				 errdetail("not_refundable: transaction %lld is of type %s",
-						   (long long) c360_get_int64(row, ledger_id),
-						   c360_get_text(row, ledger_type)),
+						   (long long) c360_get_int64(row, LEDGER_id),
+						   c360_get_text(row, LEDGER_type)),
 				 errhint("Only withdrawals can be refunded.")));
-	withdrawal->id = c360_get_int64(row, ledger_id);
-	withdrawal->total = c360_get_int64(row, ledger_amount);
-	withdrawal->real = -c360_get_int64(row, ledger_real_change);
+	withdrawal->id = c360_get_int64(row, LEDGER_id);
+	withdrawal->total = c360_get_int64(row, LEDGER_amount);
+	withdrawal->real = -c360_get_int64(row, LEDGER_real_change);
 	withdrawal->parts = c360_parts_of(store, withdrawal->id);
 	scan = c360_scan_begin(store, C360_LEDGER_BY_REFUNDED, Int64GetDatum(withdrawal->id));
 	while ((refund = c360_scan_next(scan)) != NULL)
@@ -401,7 +403,7 @@ refund(PG_FUNCTION_ARGS)
 	row = c360_find(store, C360_LEDGER_BY_ID, Int64GetDatum(id));
 	if (row == NULL)
 		not_found("no such transaction", "transaction_not_found", id);
-	wallet = c360_wallet_lock(store, c360_get_int64(row, ledger_customer_id), false);
+	wallet = c360_wallet_lock(store, c360_get_int64(row, LEDGER_customer_id), false);
 	if (c360_replay(wallet, &key, &movement))
 		return finish(fcinfo, wallet, &movement);
 	load_withdrawal(store, row, &withdrawal);
@@ -413,7 +415,7 @@ refund(PG_FUNCTION_ARGS)
 				 errmsg("refund exceeds the withdrawal"),
 				 errdetail("refund_exceeds: left to refund %lld, requested %lld",
 						   (long long) withdrawal.total, (long long) amount)));
-	c360_lots_expire(wallet, PG_INT64_MAX, NULL);
+	c360_lots_expire(wallet);
 	restore_lots(wallet, &withdrawal, &movement, amount, &cancelled);
 	c360_post(wallet, &movement);
 	cancel_again(wallet, cancelled);
@@ -499,17 +501,17 @@ cancel_credit(PG_FUNCTION_ARGS)
 	lot = c360_find(store, C360_LOT_BY_ID, Int64GetDatum(id));
 	if (lot == NULL)
 		not_found("no such credit", "credit_not_found", id);
-	wallet = c360_wallet_lock(store, c360_get_int64(lot, lot_customer_id), false);
+	wallet = c360_wallet_lock(store, c360_get_int64(lot, LOT_customer_id), false);
 	if (c360_replay(wallet, &key, &movement))
 		return finish(fcinfo, wallet, &movement);
-	c360_lots_expire(wallet, PG_INT64_MAX, NULL);
+	c360_lots_expire(wallet);
 	lot = c360_find(store, C360_LOT_BY_ID, Int64GetDatum(id));
-	if (strcmp(c360_get_text(lot, lot_status), "ACTIVE") != 0)
+	if (strcmp(c360_get_text(lot, LOT_status), "ACTIVE") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_C360_CONFLICT),
 				 errmsg("credit is not active"),
 				 errdetail("credit_not_active: credit %lld is %s", (long long) id,
-						   c360_get_text(lot, lot_status))));
+						   c360_get_text(lot, LOT_status))));
 	c360_lot_end(wallet, lot, "CANCELLED", &movement);
 	return finish(fcinfo, wallet, &movement);
 }

@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Runs every test against the installed extension, in throw-away clusters;
+# called by "make check" after it has built and installed c360. The first part
+# that fails ends it, with its log shown.
+#
+# Everything happens in one temporary directory that the server's user can
+# read, wherever this tree lies; it is removed at the end.
+#
+#   FUZZ_SECONDS   how long each fuzz target runs (20)
+#   TAP_TESTS      which TAP tests run ("test/t/*.pl")
+#   CHECK_PARTS    which parts run ("regress pgtap fuzz tap")
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+parts=${CHECK_PARTS:-regress pgtap fuzz tap}
+pg_config=${PG_CONFIG:-pg_config}
+bindir=$("$pg_config" --bindir)
+pgxs_tests=$(dirname "$("$pg_config" --pgxs)")/../test
+major=${PG_MAJOR:-$("$pg_config" --version | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')}
+unset PGHOST PGHOSTADDR PGPORT PGUSER PGPASSWORD PGDATABASE PGSERVICE PGOPTIONS PGDATA
+export LC_ALL=C.UTF-8 LANG=C.UTF-8 PGCLIENTENCODING=UTF8
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/c360.XXXXXX")
+trap 'cd /; rm -rf "$work"' EXIT
+trap 'exit 130' HUP INT TERM
+export TMPDIR=$work
+mkdir "$work/tree"
+cp -R Makefile c360.control sql src test expected "$work/tree/"
+chmod -R u+rwX,go+rX,go-w "$work"
+cd "$work/tree"
+
+# The server does not run as root: as root, tests that start one run as postgres.
+as_server_user=()
+if [ "$(id -u)" = 0 ]; then
+    as_server_user=(runuser -u postgres --)
+fi
+
+heading () {
+    printf '\n== %s\n' "$*"
+}
+
+# A cluster for one command, its superuser named postgres whoever we are.
+with_cluster () {
+    USER=postgres LOGNAME=postgres pg_virtualenv -t -v "$major" "$@"
+}
+
+check_regress () {
+    heading "pg_regress and isolation"
+    # Standard output holds one line a test; the differences come last.
+    if ! with_cluster make -s --no-print-directory installcheck PG_CONFIG="$pg_config"; then
+        for differences in regression.diffs output_iso/regression.diffs; do
+            [ ! -s "$differences" ] || cat "$differences"
+        done
+        return 1
+    fi
+}
+
+check_pgtap () {
+    heading "pgTAP"
+    with_cluster sh -euc '
+        createdb c360_pgtap
+        psql -XAtq -v ON_ERROR_STOP=1 -d c360_pgtap \
+            -c "CREATE EXTENSION pgtap" -c "CREATE EXTENSION c360" -c "SELECT c360_install()" >/dev/null
+        pg_prove -d c360_pgtap --ext .sql test/pgtap/*.sql'
+}
+
+fuzz () {
+    local name=$1
+    shift
+    "$clang" -std=gnu99 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Isrc \
+        "test/fuzz/${name}_fuzzer.c" "$@" -o "$work/fuzz/${name}_fuzzer" &&
+    mkdir "$work/fuzz/$name" &&
+    "$work/fuzz/${name}_fuzzer" -max_total_time="${FUZZ_SECONDS:-20}" -max_len=4096 \
+        $([ ! -f "test/fuzz/$name.dict" ] || printf %s "-dict=test/fuzz/$name.dict") \
+        -artifact_prefix="$work/fuzz/$name-" "$work/fuzz/$name" "test/fuzz/corpus/$name"
+}
+
+check_fuzz () {
+    heading "fuzzing the parsers, ${FUZZ_SECONDS:-20} s each"
+    local name failed=
+    clang=$(command -v "${CLANG:-clang}" || command -v clang-14) ||
+        { echo "clang is not installed" >&2; return 1; }
+    mkdir "$work/fuzz"
+    fuzz phone src/phone.c >"$work/fuzz/phone.log" 2>&1 & phone=$!
+    fuzz transfer src/phone.c src/transfer.c >"$work/fuzz/transfer.log" 2>&1 & transfer=$!
+    wait "$phone" || failed="phone"
+    wait "$transfer" || failed="$failed transfer"
+    for name in $failed; do
+        echo "$name: failed"
+        tail -n 60 "$work/fuzz/$name.log"
+        for input in "$work/fuzz/$name-"*; do
+            [ ! -f "$input" ] || { echo "input:"; od -c "$input"; }
+        done
+    done
+    [ -z "$failed" ] || return 1
+    for name in phone transfer; do
+        echo "$name: $(tail -n 1 "$work/fuzz/$name.log")"
+    done
+}
+
+check_tap () {
+    heading "TAP: crash, dump, upgrade, pg_cron, standby"
+    local log
+    mkdir -m 700 "$work/tap"
+    [ "$(id -u)" != 0 ] || chown postgres "$work/tap"
+    if ! "${as_server_user[@]}" env PATH="$bindir:$PATH" TMPDIR="$work/tap" TESTDIR="$work/tap" \
+            PG_REGRESS="$pgxs_tests/regress/pg_regress" PG_TEST_EXTRA= \
+            prove --timer -j 2 -I "$pgxs_tests/perl" -I test/t ${TAP_TESTS:-test/t/*.pl}; then
+        for log in $(grep -l '^\(\[[^]]*\] \)*not ok\|died\|Bail out' "$work"/tap/tmp_check/log/regress_log_* 2>/dev/null); do
+            printf '\n-- %s\n' "$(basename "$log")"
+            tail -n 60 "$log"
+        done
+        return 1
+    fi
+}
+
+for part in $parts; do
+    "check_$part"
+done
