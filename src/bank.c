@@ -322,7 +322,7 @@ record_failure(int64 bank_transaction_id, const char *error)
 		"UPDATE c360.balance_history SET result = 'failed', error = $2,"
 		" attempts = attempts OPERATOR(pg_catalog.+) 1,"
 		" next_attempt_at = pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)"
-		" pg_catalog.power(2, attempts) OPERATOR(pg_catalog.*) interval '5 minutes'"
+		" (pg_catalog.power(2, attempts) OPERATOR(pg_catalog.*) interval '5 minutes')"
 		" WHERE id OPERATOR(pg_catalog.=) $1",
 		2, {INT8OID, TEXTOID}, NULL
 	};

@@ -9,6 +9,7 @@
 #define C360_COMPAT_H
 
 #include "access/genam.h"
+#include "access/tableam.h"
 #include "catalog/dependency.h"
 #include "executor/executor.h"
 #include "funcapi.h"
@@ -22,33 +23,48 @@
 #error "c360 needs PostgreSQL 14 or newer"
 #endif
 
-/* 16 took the columns that are written out of the range table entry. */
+/* A range table of so many entries, to be filled as tables are opened. */
 static inline void
-c360_init_range_table(EState *estate, List *range_table, Bitmapset **updated)
+c360_init_range_table(EState *estate, int size)
 {
-#if PG_VERSION_NUM >= 160000
+	List	   *range_table = NIL;
 	List	   *permissions = NIL;
-#endif
-	ListCell   *cell;
 
-	foreach(cell, range_table)
+	for (int i = 0; i < size; i++)
 	{
-		RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
+		RangeTblEntry *entry = makeNode(RangeTblEntry);
 
+		entry->rtekind = RTE_RELATION;
+		entry->relkind = RELKIND_RELATION;
+		range_table = lappend(range_table, entry);
 #if PG_VERSION_NUM >= 160000
-		addRTEPermissionInfo(&permissions, entry)->updatedCols =
-			updated[foreach_current_index(cell)];
-#else
-		entry->updatedCols = updated[foreach_current_index(cell)];
+		permissions = lappend(permissions, makeNode(RTEPermissionInfo));
+		entry->perminfoindex = i + 1;
 #endif
 	}
 #if PG_VERSION_NUM >= 180000
-	ExecInitRangeTable(estate, range_table, permissions,
-					   bms_add_range(NULL, 1, list_length(range_table)));
+	ExecInitRangeTable(estate, range_table, permissions, bms_add_range(NULL, 1, size));
 #elif PG_VERSION_NUM >= 160000
 	ExecInitRangeTable(estate, range_table, permissions);
 #else
+	(void) permissions;
 	ExecInitRangeTable(estate, range_table);
+#endif
+}
+
+/* Fills entry n; 16 took the columns that are written out of it. */
+static inline void
+c360_set_range_table(EState *estate, Index n, Oid relid, LOCKMODE lockmode, Bitmapset *updated)
+{
+	RangeTblEntry *entry = exec_rt_fetch(n, estate);
+
+	entry->relid = relid;
+	entry->rellockmode = lockmode;
+#if PG_VERSION_NUM >= 160000
+	list_nth_node(RTEPermissionInfo, estate->es_rteperminfos, n - 1)->relid = relid;
+	list_nth_node(RTEPermissionInfo, estate->es_rteperminfos, n - 1)->updatedCols = updated;
+#else
+	entry->updatedCols = updated;
 #endif
 }
 
@@ -82,18 +98,67 @@ c360_identity_sequence(Relation rel, AttrNumber column)
 #endif
 }
 
-/*
- * ExecCloseIndices() without giving the locks back before the transaction
- * ends: the next call of the transaction takes them again.
- */
+/* Closes an index that got entries; its lock stays. */
 static inline void
-c360_close_indexes(ResultRelInfo *result)
+c360_close_index(Relation index, IndexInfo *info)
 {
 #if PG_VERSION_NUM >= 170000
-	ExecCloseIndices(result);
+	index_insert_cleanup(index, info);
+#endif
+	index_close(index, NoLock);
+}
+
+static inline bool
+c360_has_generated(Relation rel)
+{
+	TupleConstr *constraints = rel->rd_att->constr;
+
+#if PG_VERSION_NUM >= 180000
+	return constraints != NULL &&
+		(constraints->has_generated_stored || constraints->has_generated_virtual);
 #else
-	for (int i = 0; i < result->ri_NumIndices; i++)
-		index_close(result->ri_IndexRelationDescs[i], NoLock);
+	return constraints != NULL && constraints->has_generated_stored;
+#endif
+}
+
+/*
+ * Which indexes the new version needs entries in: none, all, or (from 16 on)
+ * only those that summarize.
+ */
+typedef enum C360NeededIndexes
+{
+	C360_NO_INDEXES,
+	C360_ALL_INDEXES,
+	C360_SUMMARIZING_INDEXES
+} C360NeededIndexes;
+
+static inline C360NeededIndexes
+c360_tuple_update(Relation rel, ItemPointer tid, TupleTableSlot *slot, Snapshot snapshot)
+{
+#if PG_VERSION_NUM >= 160000
+	TU_UpdateIndexes indexes;
+
+	simple_table_tuple_update(rel, tid, slot, snapshot, &indexes);
+	return indexes == TU_None ? C360_NO_INDEXES :
+		indexes == TU_Summarizing ? C360_SUMMARIZING_INDEXES : C360_ALL_INDEXES;
+#else
+	bool		indexes;
+
+	simple_table_tuple_update(rel, tid, slot, snapshot, &indexes);
+	return indexes ? C360_ALL_INDEXES : C360_NO_INDEXES;
+#endif
+}
+
+/* Deferrable unique constraints have no place in tables without triggers. */
+static inline void
+c360_insert_index_entries(ResultRelInfo *result, TupleTableSlot *slot, EState *estate,
+						  C360NeededIndexes needed)
+{
+#if PG_VERSION_NUM >= 160000
+	list_free(ExecInsertIndexTuples(result, slot, estate, true, false, NULL, NIL,
+									needed == C360_SUMMARIZING_INDEXES));
+#else
+	list_free(ExecInsertIndexTuples(result, slot, estate, true, false, NULL, NIL));
 #endif
 }
 

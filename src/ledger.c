@@ -300,8 +300,8 @@ c360_wallet_available(C360Wallet *wallet)
 		return 0;
 	if (wallet->blacklisted || usable == 0)
 		return wallet->balance;
-	if (!wallet->no_overdue)
-		usable -= overdue(wallet->store, wallet->customer_id, wallet->now);
+	usable -= wallet->no_overdue ? wallet->restored_overdue :
+		overdue(wallet->store, wallet->customer_id, wallet->now);
 	return add(wallet->balance, usable);
 }
 
@@ -419,7 +419,7 @@ write_ledger(C360Wallet *wallet, const C360Movement *movement, const TypeDef *de
 	c360_put_text(row, LEDGER_actor, wallet->actor);
 	c360_put_text(row, LEDGER_session_user_name, wallet->session_user_name);
 	c360_put_time(row, LEDGER_created_at, wallet->now);
-	if (movement->occurred_at != 0)
+	if (movement->has_occurred_at)
 		c360_put_time(row, LEDGER_occurred_at, movement->occurred_at);
 	c360_put_int64(row, LEDGER_activity_id, movement->activity_id);
 	c360_insert(wallet->store, row);

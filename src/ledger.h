@@ -39,7 +39,8 @@ typedef struct C360Wallet
 	TimestampTz now;			/* the money clock */
 	const char *actor;
 	const char *session_user_name;
-	bool		no_overdue;		/* overdue lots were expired by this call */
+	bool		no_overdue;		/* overdue lots were expired by this call, */
+	int64		restored_overdue;	/* but this much came back overdue */
 } C360Wallet;
 
 typedef struct C360LotPart
@@ -63,6 +64,7 @@ typedef struct C360Movement
 	const char *note;
 	int64		refunded_transaction_id;
 	int64		bank_link_id;
+	bool		has_occurred_at;
 	TimestampTz occurred_at;
 	List	   *parts;			/* of C360LotPart * */
 

@@ -79,6 +79,7 @@ expire_lot(C360Lots *lots)
 {
 	C360Movement movement = {.operation = "expire",.type = "VIRTUAL_EXPIRE"};
 
+	movement.has_occurred_at = true;
 	movement.occurred_at = c360_get_time(lots->next, LOT_expires_at);
 	c360_lot_end(lots->wallet, lots->next, "EXPIRED", &movement);
 	lots->expired_count++;
@@ -166,6 +167,8 @@ c360_lot_restore(C360Wallet *wallet, C360LotPart *part)
 	if (strcmp(c360_get_text(lot, LOT_status), "CANCELLED") == 0)
 		return false;
 	part->expires_at = Max(part->expires_at, grace);
+	if (part->expires_at <= wallet->now)
+		wallet->restored_overdue += part->amount;	/* no days of grace */
 	row = c360_row_changed(wallet->store, lot);
 	c360_put_int64(row, LOT_remaining_amount,
 				   c360_get_int64(lot, LOT_remaining_amount) + part->amount);

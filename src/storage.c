@@ -11,8 +11,8 @@
  *
  * Tables are ordinary tables of the shop, found by name in schema c360. What
  * was found is kept for the session ("catalog" below) and looked up anew
- * after an invalidation. A store locks all tables before it trusts the
- * catalog, so that no ALTER TABLE can come in between.
+ * after an invalidation. A table is locked before the catalog is trusted, so
+ * that no ALTER TABLE can come in between.
  *
  * Foreign keys of c360's own are not checked again on rows written here: the
  * row they point at is locked by us at that moment (the wallet, or what is
@@ -157,27 +157,25 @@ static struct
 static uint64 invalidations = 0;
 
 /*
- * CHECK constraints and index predicates, compiled. To compile them anew for
- * each row cost 40 % of a withdrawal. An expression must not run inside
- * itself, so a store that opens inside another (a DBA's trigger that calls
- * c360) compiles its own; the memory callback of the store's context counts
- * stores down, after an error, too.
+ * CHECK constraints and index predicates of a table, compiled. To compile
+ * them for each call cost 40 % of a withdrawal, so they are kept for the
+ * session. An expression must not run inside itself: a store that opens
+ * inside another (a DBA's trigger that calls c360) compiles its own. The
+ * memory callback of the store's context counts stores down, after an error,
+ * too.
  */
 typedef struct Compiled
 {
-	ExprState **checks;			/* per CHECK constraint of the table */
+	bool		valid;
+	MemoryContext context;
+	ExprState **checks;			/* per CHECK constraint; NULL = none */
 	int			nindexes;
 	Oid		   *indexes;
 	ExprState **predicates;		/* per index; NULL = none */
 } Compiled;
 
-static struct
-{
-	bool		valid;
-	MemoryContext context;
-	Compiled	tables[C360_NTABLES];
-	int			stores;			/* open ones */
-}			compiled;
+static Compiled compiled[C360_NTABLES];
+static int	open_stores = 0;
 
 struct C360Row
 {
@@ -188,8 +186,10 @@ struct C360Row
 
 typedef struct OpenTable
 {
-	Relation	rel;
+	Relation	rel;			/* NULL until the table is needed */
 	ResultRelInfo *result;		/* made by the first write */
+	Compiled   *compiled;
+	bool		plain;			/* nothing computes columns while we write */
 	C360Row    *written;		/* the one row under construction */
 } OpenTable;
 
@@ -198,7 +198,7 @@ struct C360Store
 	EState	   *estate;
 	EPQState	recheck;
 	OpenTable	tables[C360_NTABLES];
-	bool		use_compiled;
+	bool		nested;			/* opened inside another store */
 	MemoryContextCallback count_down;
 };
 
@@ -225,8 +225,9 @@ forget_relation(Datum arg, Oid relid)
 	if (ours)
 	{
 		catalog.valid = false;
-		compiled.valid = false;
 		invalidations++;
+		for (int i = 0; i < C360_NTABLES; i++)
+			compiled[i].valid = false;
 	}
 }
 
@@ -241,7 +242,8 @@ forget_all(Datum arg, int cacheid, uint32 hashvalue)
 static void
 forget_compiled(Datum arg, int cacheid, uint32 hashvalue)
 {
-	compiled.valid = false;
+	for (int i = 0; i < C360_NTABLES; i++)
+		compiled[i].valid = false;
 }
 
 void
@@ -462,74 +464,53 @@ compile_predicates(Relation rel, Compiled *table)
 	}
 }
 
-/* With no store open, makes the expressions current. */
 static void
-require_compiled(C360Store *store)
+compile_table(Relation rel, Compiled *table, MemoryContext context)
 {
-	MemoryContext old;
+	MemoryContext old = MemoryContextSwitchTo(context);
 
-	if (compiled.valid)
-		return;
-	if (compiled.context == NULL)
-		compiled.context = AllocSetContextCreate(CacheMemoryContext, "c360 expressions",
-												 ALLOCSET_DEFAULT_SIZES);
-	MemoryContextReset(compiled.context);
-	memset(compiled.tables, 0, sizeof(compiled.tables));
-	compiled.valid = true;		/* an invalidation from here on makes it false */
-	old = MemoryContextSwitchTo(compiled.context);
+	table->checks = NULL;
+	table->valid = true;		/* an invalidation from here on makes it false */
 	PG_TRY();
 	{
-		for (int i = 0; i < C360_NTABLES; i++)
-			if (table_defs[i].lockmode == RowExclusiveLock)
-			{
-				compile_checks(store->tables[i].rel, &compiled.tables[i]);
-				compile_predicates(store->tables[i].rel, &compiled.tables[i]);
-			}
+		compile_checks(rel, table);
+		compile_predicates(rel, table);
 	}
 	PG_CATCH();
 	{
-		compiled.valid = false;
+		table->valid = false;
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
 }
 
-static void
-count_down(void *arg)
+/* The expressions of a table that this store may run. */
+static Compiled *
+require_compiled(C360Store *store, C360Table table)
 {
-	compiled.stores--;
-}
+	Relation	rel = store->tables[table].rel;
+	Compiled   *kept = &compiled[table];
 
-/* Gives a table's expressions to what is about to write it. */
-static void
-attach_compiled(C360Store *store, C360Table table, ResultRelInfo *result)
-{
-	Compiled   *expressions = &compiled.tables[table];
-
-	if (!store->use_compiled)
-		return;
-	c360_attach_checks(result, expressions->checks);
-	for (int i = 0; i < result->ri_NumIndices; i++)
-		for (int j = 0; j < expressions->nindexes; j++)
-			if (expressions->indexes[j] == RelationGetRelid(result->ri_IndexRelationDescs[i]))
-				result->ri_IndexRelationInfo[i]->ii_PredicateState = expressions->predicates[j];
+	if (store->nested)
+	{
+		kept = MemoryContextAllocZero(store->estate->es_query_cxt, sizeof(Compiled));
+		compile_table(rel, kept, store->estate->es_query_cxt);
+	}
+	else if (!kept->valid)
+	{
+		if (kept->context == NULL)
+			kept->context = AllocSetContextCreate(CacheMemoryContext, "c360 expressions",
+												  ALLOCSET_SMALL_SIZES);
+		MemoryContextReset(kept->context);
+		compile_table(rel, kept, kept->context);
+	}
+	return kept;
 }
 
 /*
  * The store
  */
-
-static void
-lock_tables(void)
-{
-	do
-	{
-		require_catalog();
-		for (int i = 0; i < C360_NTABLES; i++)
-			LockRelationOid(catalog.tables[i].relid, table_defs[i].lockmode);
-	} while (!catalog.valid);
-}
 
 static void
 see_now(C360Store *store)
@@ -539,44 +520,60 @@ see_now(C360Store *store)
 	store->estate->es_output_cid = GetCurrentCommandId(true);
 }
 
+static void
+count_down(void *arg)
+{
+	open_stores--;
+}
+
 C360Store *
 c360_store_open(void)
 {
 	EState	   *estate;
 	MemoryContext old;
 	C360Store  *store;
-	List	   *range_table = NIL;
-	Bitmapset  *updated[C360_NTABLES];
 
-	lock_tables();
+	require_catalog();
 	estate = CreateExecutorState();
 	old = MemoryContextSwitchTo(estate->es_query_cxt);
 	store = palloc0(sizeof(*store));
 	store->estate = estate;
-	for (int i = 0; i < C360_NTABLES; i++)
-	{
-		RangeTblEntry *entry = makeNode(RangeTblEntry);
-
-		store->tables[i].rel = table_open(catalog.tables[i].relid, NoLock);
-		entry->rtekind = RTE_RELATION;
-		entry->relid = catalog.tables[i].relid;
-		entry->relkind = RELKIND_RELATION;
-		entry->rellockmode = table_defs[i].lockmode;
-		range_table = lappend(range_table, entry);
-		updated[i] = bms_copy(catalog.tables[i].updated);
-	}
-	c360_init_range_table(estate, range_table, updated);
-	c360_init_recheck(&store->recheck, estate);
-	store->use_compiled = compiled.stores == 0;
-	if (store->use_compiled)
-		require_compiled(store);
-	compiled.stores++;
+	store->nested = open_stores > 0;
+	open_stores++;
 	store->count_down.func = count_down;
 	MemoryContextRegisterResetCallback(estate->es_query_cxt, &store->count_down);
+	c360_init_range_table(estate, C360_NTABLES);
+	c360_init_recheck(&store->recheck, estate);
 	AfterTriggerBeginQuery();
 	see_now(store);
 	MemoryContextSwitchTo(old);
 	return store;
+}
+
+/*
+ * Opens a table when it is first needed: a withdrawal without lots should not
+ * pay for theirs. What the catalog says of it holds from the lock on.
+ */
+static Relation
+need_table(C360Store *store, C360Table table)
+{
+	OpenTable  *open = &store->tables[table];
+
+	if (open->rel == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
+
+		do
+		{
+			require_catalog();
+			LockRelationOid(catalog.tables[table].relid, table_defs[table].lockmode);
+		} while (!catalog.valid);
+		open->rel = table_open(catalog.tables[table].relid, NoLock);
+		c360_set_range_table(store->estate, table + 1, catalog.tables[table].relid,
+							 table_defs[table].lockmode, bms_copy(catalog.tables[table].updated));
+		MemoryContextSwitchTo(old);
+	}
+	return open->rel;
 }
 
 /* From here on we see what others committed and what we wrote before. */
@@ -586,6 +583,15 @@ c360_store_refresh(C360Store *store)
 	CommandCounterIncrement();
 	PopActiveSnapshot();
 	see_now(store);
+}
+
+/* Locks stay until the transaction ends: its next call takes them again. */
+static void
+close_indexes(ResultRelInfo *result)
+{
+	for (int i = 0; i < result->ri_NumIndices; i++)
+		if (result->ri_IndexRelationDescs[i] != NULL)
+			c360_close_index(result->ri_IndexRelationDescs[i], result->ri_IndexRelationInfo[i]);
 }
 
 void
@@ -599,8 +605,9 @@ c360_store_close(C360Store *store)
 	for (int i = 0; i < C360_NTABLES; i++)
 	{
 		if (store->tables[i].result != NULL)
-			c360_close_indexes(store->tables[i].result);
-		table_close(store->tables[i].rel, NoLock);
+			close_indexes(store->tables[i].result);
+		if (store->tables[i].rel != NULL)
+			table_close(store->tables[i].rel, NoLock);
 	}
 	PopActiveSnapshot();
 	FreeExecutorState(estate);
@@ -617,7 +624,7 @@ init_row(C360Row *row, C360Store *store, C360Table table, const TupleTableSlotOp
 	row->store = store;
 	row->table = table;
 	row->slot = ExecAllocTableSlot(&store->estate->es_tupleTable,
-								   RelationGetDescr(store->tables[table].rel), ops);
+								   RelationGetDescr(need_table(store, table)), ops);
 }
 
 static C360Scan *
@@ -625,7 +632,7 @@ begin_scan(C360Store *store, C360Index index, int nkeys, Datum key)
 {
 	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 	C360Table	table = index_defs[index].table;
-	Relation	rel = store->tables[table].rel;
+	Relation	rel = need_table(store, table);
 	C360Scan   *scan = palloc(sizeof(*scan));
 	ScanKeyData scankey;
 
@@ -705,7 +712,7 @@ lock_row(C360Store *store, C360Row *row, LockWaitPolicy policy)
 
 	if (!IsolationUsesXactSnapshot())
 		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
-	result = table_tuple_lock(store->tables[row->table].rel, &tid, store->estate->es_snapshot,
+	result = table_tuple_lock(need_table(store, row->table), &tid, store->estate->es_snapshot,
 							  row->slot, GetCurrentCommandId(true), LockTupleNoKeyExclusive,
 							  policy, flags, &failure);
 	switch (result)
@@ -744,15 +751,18 @@ c360_lock(C360Store *store, C360Row *row, bool skip_locked, bool *waited)
  * Writing
  */
 
-/* Takes the triggers of own_foreign_keys out of this copy of trigdesc. */
-static void
+/*
+ * Takes the triggers of own_foreign_keys out of this copy of trigdesc; false
+ * if row triggers are left.
+ */
+static bool
 skip_own_triggers(ResultRelInfo *result, List *own_triggers)
 {
 	TriggerDesc *triggers = result->ri_TrigDesc;
 	int			kept = 0;
 
 	if (triggers == NULL)
-		return;
+		return true;
 	triggers->trig_insert_before_row = triggers->trig_insert_after_row = false;
 	triggers->trig_update_before_row = triggers->trig_update_after_row = false;
 	for (int i = 0; i < triggers->numtriggers; i++)
@@ -773,28 +783,63 @@ skip_own_triggers(ResultRelInfo *result, List *own_triggers)
 		triggers->triggers[kept++] = *trigger;
 	}
 	triggers->numtriggers = kept;
+	return !triggers->trig_insert_before_row && !triggers->trig_insert_after_row &&
+		!triggers->trig_update_before_row && !triggers->trig_update_after_row;
 }
 
-static ResultRelInfo *
+/* Prepares a table for writing, without its indexes. */
+static OpenTable *
 writable(C360Store *store, C360Table table)
 {
 	OpenTable  *open = &store->tables[table];
+	ResultRelInfo *result;
+	MemoryContext old;
 
-	if (open->result == NULL)
+	if (open->result != NULL)
+		return open;
+	old = MemoryContextSwitchTo(store->estate->es_query_cxt);
+	need_table(store, table);
+	result = makeNode(ResultRelInfo);
+	InitResultRelInfo(result, open->rel, table + 1, NULL, 0);
+	open->compiled = require_compiled(store, table);
+	open->plain = skip_own_triggers(result, catalog.tables[table].own_triggers) &&
+		!c360_has_generated(open->rel);
+	c360_attach_checks(result, open->compiled->checks);
+	result->ri_NumIndices = open->compiled->nindexes;
+	result->ri_IndexRelationDescs = palloc0(sizeof(Relation) * open->compiled->nindexes);
+	result->ri_IndexRelationInfo = palloc0(sizeof(IndexInfo *) * open->compiled->nindexes);
+	/* where AFTER triggers look for it; we close it ourselves */
+	store->estate->es_opened_result_relations =
+		lappend(store->estate->es_opened_result_relations, result);
+	open->result = result;
+	MemoryContextSwitchTo(old);
+	return open;
+}
+
+/*
+ * Opens the indexes that will get an entry for this row. Of the five indexes
+ * of the ledger most rows need two; a partial one whose predicate is false is
+ * left closed, unless a trigger or a generated column can still change that.
+ */
+static void
+need_indexes(C360Store *store, OpenTable *open, TupleTableSlot *slot)
+{
+	ExprContext *context = GetPerTupleExprContext(store->estate);
+
+	context->ecxt_scantuple = slot;
+	for (int i = 0; i < open->compiled->nindexes; i++)
 	{
-		MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
+		ExprState  *predicate = open->compiled->predicates[i];
 
-		open->result = makeNode(ResultRelInfo);
-		InitResultRelInfo(open->result, open->rel, table + 1, NULL, 0);
-		skip_own_triggers(open->result, catalog.tables[table].own_triggers);
-		ExecOpenIndices(open->result, false);
-		attach_compiled(store, table, open->result);
-		/* where AFTER triggers look for it; we close it ourselves */
-		store->estate->es_opened_result_relations =
-			lappend(store->estate->es_opened_result_relations, open->result);
-		MemoryContextSwitchTo(old);
+		if (open->result->ri_IndexRelationDescs[i] != NULL ||
+			(open->plain && predicate != NULL && !ExecQual(predicate, context)))
+			continue;
+		open->result->ri_IndexRelationDescs[i] = index_open(open->compiled->indexes[i],
+															RowExclusiveLock);
+		open->result->ri_IndexRelationInfo[i] =
+			BuildIndexInfo(open->result->ri_IndexRelationDescs[i]);
+		open->result->ri_IndexRelationInfo[i]->ii_PredicateState = predicate;
 	}
-	return open->result;
 }
 
 /* One row a table is under construction at a time: the last one is gone. */
@@ -820,7 +865,7 @@ static void
 put_defaults(C360Row *row)
 {
 	EState	   *estate = row->store->estate;
-	Relation	rel = row->store->tables[row->table].rel;
+	Relation	rel = need_table(row->store, row->table);
 	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
 	ListCell   *cell;
 
@@ -843,6 +888,7 @@ c360_row_new(C360Store *store, C360Table table)
 {
 	C360Row    *row = blank_row(store, table);
 
+	/* blank_row() opened the table, so that the catalog holds */
 	memset(row->slot->tts_isnull, true, row->slot->tts_tupleDescriptor->natts);
 	memset(row->slot->tts_values, 0, row->slot->tts_tupleDescriptor->natts * sizeof(Datum));
 	if (catalog.tables[table].defaulted != NIL)
@@ -878,24 +924,53 @@ require_written(C360Row *row)
 void
 c360_insert(C360Store *store, C360Row *row)
 {
-	ResultRelInfo *result = writable(store, row->table);
+	OpenTable  *open = writable(store, row->table);
 	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 
 	ExecStoreVirtualTuple(row->slot);
-	ExecSimpleRelationInsert(result, store->estate, row->slot);
+	need_indexes(store, open, row->slot);
+	ExecSimpleRelationInsert(open->result, store->estate, row->slot);
 	MemoryContextSwitchTo(old);
 	require_written(row);
+}
+
+/*
+ * ExecSimpleRelationUpdate() for a table without row triggers and generated
+ * columns, opening indexes only if the update is not HOT.
+ */
+static void
+update_plain(C360Store *store, OpenTable *open, C360Row *stored, C360Row *row)
+{
+	C360NeededIndexes needed;
+
+	CheckCmdReplicaIdentity(open->rel, CMD_UPDATE);
+	if (open->rel->rd_att->constr)
+		ExecConstraints(open->result, row->slot, store->estate);
+	needed = c360_tuple_update(open->rel, &stored->slot->tts_tid, row->slot,
+							   store->estate->es_snapshot);
+	if (needed != C360_NO_INDEXES)
+	{
+		need_indexes(store, open, row->slot);
+		c360_insert_index_entries(open->result, row->slot, store->estate, needed);
+	}
 }
 
 void
 c360_update(C360Store *store, C360Row *stored, C360Row *row)
 {
-	ResultRelInfo *result = writable(store, row->table);
+	OpenTable  *open = writable(store, row->table);
 	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 
 	ExecStoreVirtualTuple(row->slot);
-	EvalPlanQualSetSlot(&store->recheck, stored->slot);
-	ExecSimpleRelationUpdate(result, store->estate, &store->recheck, stored->slot, row->slot);
+	if (open->plain)
+		update_plain(store, open, stored, row);
+	else
+	{
+		need_indexes(store, open, row->slot);
+		EvalPlanQualSetSlot(&store->recheck, stored->slot);
+		ExecSimpleRelationUpdate(open->result, store->estate, &store->recheck, stored->slot,
+								 row->slot);
+	}
 	MemoryContextSwitchTo(old);
 	require_written(row);
 }
@@ -903,6 +978,7 @@ c360_update(C360Store *store, C360Row *stored, C360Row *row)
 int64
 c360_next_id(C360Store *store, C360Table table)
 {
+	need_table(store, table);
 	return nextval_internal(catalog.tables[table].sequence, false);
 }
 

@@ -71,7 +71,7 @@ check_limit(int64 amount)
 static void
 check_occurrence(TimestampTz occurred_at, TimestampTz now)
 {
-	if (occurred_at != 0 && (occurred_at > now || occurred_at < EARLIEST_OCCURRENCE))
+	if (occurred_at > now || occurred_at < EARLIEST_OCCURRENCE)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("date is out of range"),
@@ -152,6 +152,7 @@ deposit(PG_FUNCTION_ARGS)
 	movement.reference_type = c360_arg_text(fcinfo, 3, "reference_type", C360_REFERENCE_MAX);
 	movement.reference_id = c360_arg_text(fcinfo, 4, "reference_id", C360_REFERENCE_MAX);
 	movement.note = c360_arg_text(fcinfo, 5, "note", C360_NOTE_MAX);
+	movement.has_occurred_at = !PG_ARGISNULL(7);
 	movement.occurred_at = c360_arg_time(fcinfo, 7, "occurred_at");
 	check_one_of(movement.source, "source", deposit_sources, "RETURN_GOODS, MANUAL and ORDER_CANCEL");
 
@@ -159,7 +160,8 @@ deposit(PG_FUNCTION_ARGS)
 	if (c360_replay(wallet, &key, &movement))
 		return finish(fcinfo, wallet, &movement);
 	check_limit(movement.real_change);
-	check_occurrence(movement.occurred_at, wallet->now);
+	if (movement.has_occurred_at)
+		check_occurrence(movement.occurred_at, wallet->now);
 	c360_post(wallet, &movement);
 	return finish(fcinfo, wallet, &movement);
 }
@@ -183,6 +185,7 @@ c360_deposit_transfer(C360Store *store, int64 customer_id, int64 amount, int64 b
 	movement.reference_type = "bank_transaction";
 	movement.reference_id = psprintf("%lld", (long long) bank_transaction_id);
 	movement.bank_link_id = bank_link_id;
+	movement.has_occurred_at = true;
 	movement.occurred_at = Min(occurred_at, wallet->now);	/* clocks differ */
 	c360_post(wallet, &movement);
 	c360_wallet_save(wallet);

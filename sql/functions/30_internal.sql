@@ -12,7 +12,10 @@ CREATE FUNCTION @extschema@.c360_current_actor() RETURNS text
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'c360_current_actor';
 COMMENT ON FUNCTION @extschema@.c360_current_actor() IS
-'Internal: who does this, by the JWT claims of an authenticator role or else the login role.';
+'Internal: who does this.
+
+Answer: the name in the JWT claims if an authenticator role logged in, else the login role.
+Errors: 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_require_phone(phone text) RETURNS text
 LANGUAGE c IMMUTABLE PARALLEL SAFE
@@ -58,6 +61,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_require_range(text, bigint, bigint, bigint) IS
 'Internal: refuses a number outside a range.
+
+name: of the argument. value: what was given. lowest, highest: the range, both included.
 
 Errors: 22004 NULL; 22023 out_of_range.';
 

@@ -35,7 +35,7 @@ CREATE TABLE c360.virtual_credits (
     expires_at       timestamptz NOT NULL,
     created_at       timestamptz NOT NULL,
     CONSTRAINT virtual_credits_sound CHECK (
-        remaining_amount BETWEEN 0 AND original_amount
+        remaining_amount >= 0 AND remaining_amount <= original_amount
         AND CASE status WHEN 'ACTIVE' THEN remaining_amount > 0
                         WHEN 'USED' THEN remaining_amount = 0
                         WHEN 'EXPIRED' THEN remaining_amount = 0
