@@ -155,7 +155,7 @@ c360_call(FunctionCallInfo fcinfo, const char *name, PGFunction body)
 	}
 	PG_END_TRY();
 	innermost = frame.outer;
-	AtEOXact_GUC(false, nest_level);
+	AtEOXact_GUC(true, nest_level);	/* what a trigger set stays */
 	SetUserIdAndSecContext(user, security);
 	return result;
 }

@@ -108,7 +108,7 @@ id_of(JsonbValue *value, const char *name)
 	{
 		char	   *text = pnstrdup(value->val.string.val, value->val.string.len);
 
-		if (*text == '\0' || strspn(text, "0123456789") != strlen(text) || strlen(text) > 18)
+		if (*text == '\0' || strspn(text, "0123456789") != strlen(text))
 			bad_field(name, "is no number");
 		id = DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(text)));
 	}
@@ -180,7 +180,11 @@ c360_payload_read(Jsonb *raw, C360Payload *payload)
 	payload->content = text_of(field(raw, "content"), "content", CONTENT_MAX);
 	payload->transfer_type = required_text(raw, "transferType", 16);
 	if (strcmp(payload->transfer_type, "in") != 0 && strcmp(payload->transfer_type, "out") != 0)
-		bad_field("transferType", "is neither in nor out");
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("bank payload is malformed"),
+				 errdetail("invalid_payload: transferType is neither in nor out"),
+				 errhint("Allowed are in and out.")));
 	payload->transfer_amount = integer_of(required(raw, "transferAmount"), "transferAmount");
 	if (payload->transfer_amount < 0)
 		bad_field("transferAmount", "is negative");

@@ -25,6 +25,7 @@
 #include "access/relscan.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
@@ -35,6 +36,7 @@
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
@@ -158,24 +160,22 @@ static uint64 invalidations = 0;
 
 /*
  * CHECK constraints and index predicates of a table, compiled. To compile
- * them for each call cost 40 % of a withdrawal, so they are kept for the
- * session. An expression must not run inside itself: a store that opens
- * inside another (a DBA's trigger that calls c360) compiles its own. The
- * memory callback of the store's context counts stores down, after an error,
- * too.
+ * them for each call cost 40 % of a withdrawal, so simple ones are kept for
+ * the session: those of columns, constants and built-in functions, which hold
+ * no state of the query that runs them (see is_simple). c360's own are
+ * simple; if a DBA adds one that is not, the server compiles as usual.
  */
 typedef struct Compiled
 {
 	bool		valid;
 	MemoryContext context;
-	ExprState **checks;			/* per CHECK constraint; NULL = none */
+	ExprState **checks;			/* per CHECK constraint; NULL = not kept */
 	int			nindexes;
 	Oid		   *indexes;
-	ExprState **predicates;		/* per index; NULL = none */
+	ExprState **predicates;		/* per index; NULL = none, or not kept */
 } Compiled;
 
 static Compiled compiled[C360_NTABLES];
-static int	open_stores = 0;
 
 struct C360Row
 {
@@ -188,7 +188,6 @@ typedef struct OpenTable
 {
 	Relation	rel;			/* NULL until the table is needed */
 	ResultRelInfo *result;		/* made by the first write */
-	Compiled   *compiled;
 	bool		plain;			/* nothing computes columns while we write */
 	C360Row    *written;		/* the one row under construction */
 } OpenTable;
@@ -198,8 +197,6 @@ struct C360Store
 	EState	   *estate;
 	EPQState	recheck;
 	OpenTable	tables[C360_NTABLES];
-	bool		nested;			/* opened inside another store */
-	MemoryContextCallback count_down;
 };
 
 struct C360Scan
@@ -238,22 +235,11 @@ forget_all(Datum arg, int cacheid, uint32 hashvalue)
 	invalidations++;
 }
 
-/* A function or domain that an expression uses may have changed. */
-static void
-forget_compiled(Datum arg, int cacheid, uint32 hashvalue)
-{
-	for (int i = 0; i < C360_NTABLES; i++)
-		compiled[i].valid = false;
-}
-
 void
 c360_storage_init(void)
 {
 	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, forget_all, (Datum) 0);
-	CacheRegisterSyscacheCallback(PROCOID, forget_compiled, (Datum) 0);
-	CacheRegisterSyscacheCallback(TYPEOID, forget_compiled, (Datum) 0);
-	CacheRegisterSyscacheCallback(CONSTROID, forget_compiled, (Datum) 0);
 }
 
 static void
@@ -431,17 +417,65 @@ c360_owner(void)
  * Compiled expressions
  */
 
+/*
+ * Whether a compiled expression may outlive its query: whole rows, row tests
+ * and large IN lists keep pointers into the query's memory, and functions of
+ * users may do anything, calling c360 again included.
+ */
+static bool
+is_not_simple(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	switch (nodeTag(node))
+	{
+		case T_Var:
+			return ((Var *) node)->varattno <= 0;
+		case T_FuncExpr:
+			if (((FuncExpr *) node)->funcid >= FirstNormalObjectId)
+				return true;
+			break;
+		case T_OpExpr:
+			if (((OpExpr *) node)->opfuncid >= FirstNormalObjectId)
+				return true;
+			break;
+		case T_NullTest:
+			if (((NullTest *) node)->argisrow)
+				return true;
+			break;
+		case T_Const:
+		case T_BoolExpr:
+		case T_CaseExpr:
+		case T_CaseWhen:
+		case T_CaseTestExpr:
+		case T_RelabelType:
+		case T_List:
+			break;
+		default:
+			return true;
+	}
+	return expression_tree_walker(node, is_not_simple, context);
+}
+
+/* Of all CHECK constraints, or of none. */
 static void
 compile_checks(Relation rel, Compiled *table)
 {
 	TupleConstr *constraints = rel->rd_att->constr;
+	int			nchecks = constraints != NULL ? constraints->num_check : 0;
+	ExprState **checks = palloc(sizeof(ExprState *) * (nchecks + 1));
 
-	if (constraints == NULL || constraints->num_check == 0)
-		return;
-	table->checks = palloc(sizeof(ExprState *) * constraints->num_check);
-	for (int i = 0; i < constraints->num_check; i++)
-		table->checks[i] = ExecInitExpr(expression_planner(stringToNode(constraints->check[i].ccbin)),
-										NULL);
+	table->checks = NULL;
+	for (int i = 0; i < nchecks; i++)
+	{
+		Expr	   *check = expression_planner(stringToNode(constraints->check[i].ccbin));
+
+		if (is_not_simple((Node *) check, NULL))
+			return;
+		checks[i] = ExecInitExpr(check, NULL);
+	}
+	if (nchecks > 0)
+		table->checks = checks;
 }
 
 static void
@@ -450,61 +484,38 @@ compile_predicates(Relation rel, Compiled *table)
 	List	   *indexes = RelationGetIndexList(rel);
 
 	table->nindexes = list_length(indexes);
-	table->indexes = palloc(sizeof(Oid) * table->nindexes);
-	table->predicates = palloc0(sizeof(ExprState *) * table->nindexes);
+	table->indexes = palloc(sizeof(Oid) * (table->nindexes + 1));
+	table->predicates = palloc0(sizeof(ExprState *) * (table->nindexes + 1));
 	for (int i = 0; i < table->nindexes; i++)
 	{
 		Relation	index = index_open(list_nth_oid(indexes, i), AccessShareLock);
-		List	   *predicate = RelationGetIndexPredicate(index);
+		Expr	   *predicate = expression_planner((Expr *) RelationGetIndexPredicate(index));
 
 		table->indexes[i] = list_nth_oid(indexes, i);
-		if (predicate != NIL)
-			table->predicates[i] = ExecInitQual((List *) expression_planner((Expr *) predicate), NULL);
+		if (predicate != NULL && !is_not_simple((Node *) predicate, NULL))
+			table->predicates[i] = ExecInitQual((List *) predicate, NULL);
 		index_close(index, AccessShareLock);
 	}
 }
 
-static void
-compile_table(Relation rel, Compiled *table, MemoryContext context)
-{
-	MemoryContext old = MemoryContextSwitchTo(context);
-
-	table->checks = NULL;
-	table->valid = true;		/* an invalidation from here on makes it false */
-	PG_TRY();
-	{
-		compile_checks(rel, table);
-		compile_predicates(rel, table);
-	}
-	PG_CATCH();
-	{
-		table->valid = false;
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-}
-
-/* The expressions of a table that this store may run. */
+/* The table is locked, so its constraints and indexes stay as they are. */
 static Compiled *
-require_compiled(C360Store *store, C360Table table)
+require_compiled(C360Table table, Relation rel)
 {
-	Relation	rel = store->tables[table].rel;
 	Compiled   *kept = &compiled[table];
+	MemoryContext old;
 
-	if (store->nested)
-	{
-		kept = MemoryContextAllocZero(store->estate->es_query_cxt, sizeof(Compiled));
-		compile_table(rel, kept, store->estate->es_query_cxt);
-	}
-	else if (!kept->valid)
-	{
-		if (kept->context == NULL)
-			kept->context = AllocSetContextCreate(CacheMemoryContext, "c360 expressions",
-												  ALLOCSET_SMALL_SIZES);
-		MemoryContextReset(kept->context);
-		compile_table(rel, kept, kept->context);
-	}
+	if (kept->valid)
+		return kept;
+	if (kept->context == NULL)
+		kept->context = AllocSetContextCreate(CacheMemoryContext, "c360 expressions",
+											  ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(kept->context);
+	old = MemoryContextSwitchTo(kept->context);
+	compile_checks(rel, kept);
+	compile_predicates(rel, kept);
+	MemoryContextSwitchTo(old);
+	kept->valid = true;
 	return kept;
 }
 
@@ -520,12 +531,6 @@ see_now(C360Store *store)
 	store->estate->es_output_cid = GetCurrentCommandId(true);
 }
 
-static void
-count_down(void *arg)
-{
-	open_stores--;
-}
-
 C360Store *
 c360_store_open(void)
 {
@@ -538,10 +543,6 @@ c360_store_open(void)
 	old = MemoryContextSwitchTo(estate->es_query_cxt);
 	store = palloc0(sizeof(*store));
 	store->estate = estate;
-	store->nested = open_stores > 0;
-	open_stores++;
-	store->count_down.func = count_down;
-	MemoryContextRegisterResetCallback(estate->es_query_cxt, &store->count_down);
 	c360_init_range_table(estate, C360_NTABLES);
 	c360_init_recheck(&store->recheck, estate);
 	AfterTriggerBeginQuery();
@@ -793,6 +794,7 @@ writable(C360Store *store, C360Table table)
 {
 	OpenTable  *open = &store->tables[table];
 	ResultRelInfo *result;
+	Compiled   *expressions;
 	MemoryContext old;
 
 	if (open->result != NULL)
@@ -801,13 +803,13 @@ writable(C360Store *store, C360Table table)
 	need_table(store, table);
 	result = makeNode(ResultRelInfo);
 	InitResultRelInfo(result, open->rel, table + 1, NULL, 0);
-	open->compiled = require_compiled(store, table);
+	expressions = require_compiled(table, open->rel);
 	open->plain = skip_own_triggers(result, catalog.tables[table].own_triggers) &&
 		!c360_has_generated(open->rel);
-	c360_attach_checks(result, open->compiled->checks);
-	result->ri_NumIndices = open->compiled->nindexes;
-	result->ri_IndexRelationDescs = palloc0(sizeof(Relation) * open->compiled->nindexes);
-	result->ri_IndexRelationInfo = palloc0(sizeof(IndexInfo *) * open->compiled->nindexes);
+	c360_attach_checks(result, expressions->checks);
+	result->ri_NumIndices = expressions->nindexes;
+	result->ri_IndexRelationDescs = palloc0(sizeof(Relation) * expressions->nindexes);
+	result->ri_IndexRelationInfo = palloc0(sizeof(IndexInfo *) * expressions->nindexes);
 	/* where AFTER triggers look for it; we close it ourselves */
 	store->estate->es_opened_result_relations =
 		lappend(store->estate->es_opened_result_relations, result);
@@ -822,19 +824,20 @@ writable(C360Store *store, C360Table table)
  * left closed, unless a trigger or a generated column can still change that.
  */
 static void
-need_indexes(C360Store *store, OpenTable *open, TupleTableSlot *slot)
+need_indexes(C360Store *store, C360Table table, TupleTableSlot *slot)
 {
+	OpenTable  *open = &store->tables[table];
 	ExprContext *context = GetPerTupleExprContext(store->estate);
 
 	context->ecxt_scantuple = slot;
-	for (int i = 0; i < open->compiled->nindexes; i++)
+	for (int i = 0; i < open->result->ri_NumIndices; i++)
 	{
-		ExprState  *predicate = open->compiled->predicates[i];
+		ExprState  *predicate = compiled[table].predicates[i];
 
 		if (open->result->ri_IndexRelationDescs[i] != NULL ||
 			(open->plain && predicate != NULL && !ExecQual(predicate, context)))
 			continue;
-		open->result->ri_IndexRelationDescs[i] = index_open(open->compiled->indexes[i],
+		open->result->ri_IndexRelationDescs[i] = index_open(compiled[table].indexes[i],
 															RowExclusiveLock);
 		open->result->ri_IndexRelationInfo[i] =
 			BuildIndexInfo(open->result->ri_IndexRelationDescs[i]);
@@ -928,7 +931,7 @@ c360_insert(C360Store *store, C360Row *row)
 	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 
 	ExecStoreVirtualTuple(row->slot);
-	need_indexes(store, open, row->slot);
+	need_indexes(store, row->table, row->slot);
 	ExecSimpleRelationInsert(open->result, store->estate, row->slot);
 	MemoryContextSwitchTo(old);
 	require_written(row);
@@ -950,7 +953,7 @@ update_plain(C360Store *store, OpenTable *open, C360Row *stored, C360Row *row)
 							   store->estate->es_snapshot);
 	if (needed != C360_NO_INDEXES)
 	{
-		need_indexes(store, open, row->slot);
+		need_indexes(store, row->table, row->slot);
 		c360_insert_index_entries(open->result, row->slot, store->estate, needed);
 	}
 }
@@ -966,7 +969,7 @@ c360_update(C360Store *store, C360Row *stored, C360Row *row)
 		update_plain(store, open, stored, row);
 	else
 	{
-		need_indexes(store, open, row->slot);
+		need_indexes(store, row->table, row->slot);
 		EvalPlanQualSetSlot(&store->recheck, stored->slot);
 		ExecSimpleRelationUpdate(open->result, store->estate, &store->recheck, stored->slot,
 								 row->slot);

@@ -25,6 +25,13 @@ BEGIN
             DETAIL = 'other_owner: ' || foreign_object,
             HINT = 'Call c360_install() as that owner (SET ROLE).';
     END IF;
+    IF NOT (has_function_privilege('@extschema@.c360_refuse_change()', 'EXECUTE')
+            AND has_function_privilege('@extschema@.c360_settings_changed()', 'EXECUTE')) THEN
+        RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = 'missing privilege on the trigger functions',
+            DETAIL = 'trigger_functions: whoever owns the tables makes the triggers on them',
+            HINT = format('GRANT EXECUTE ON FUNCTION @extschema@.c360_install(), @extschema@.c360_refuse_change(), '
+                          '@extschema@.c360_settings_changed() TO %I;', current_user);
+    END IF;
     IF to_regnamespace('c360') IS NULL THEN
         CREATE SCHEMA c360;
         COMMENT ON SCHEMA c360 IS 'Tables of c360; only its functions and views read and write them';
