@@ -480,7 +480,7 @@ static void
 answer_duplicate(const C360Payload *payload, BankResult *result)
 {
 	static C360Query select = {
-		"SELECT h.id, l.customer_id, c.phone, t.id"
+		"SELECT h.id, l.customer_id, c.phone, t.id, h.transfer_amount"
 		" FROM c360.balance_history h"
 		" LEFT JOIN c360.bank_links l ON l.bank_transaction_id OPERATOR(pg_catalog.=) h.id"
 		" AND l.unlinked_at IS NULL"
@@ -519,6 +519,7 @@ answer_duplicate(const C360Payload *payload, BankResult *result)
 	if (result->phone != NULL)
 		result->phone = MemoryContextStrdup(caller, result->phone);
 	result->transaction_id = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 4, &isnull));
+	result->amount = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 5, &isnull));
 	values[1] = JsonbPGetDatum(payload->raw);
 	values[2] = Int64GetDatum(payload->transfer_amount);
 	put_text(values, nulls, 3, payload->content);

@@ -101,6 +101,20 @@ insert_customer(const char *phone, const char *name, const char *source)
 	return id;
 }
 
+/*
+ * A row that was inserted, or that another's insert was in the way of, is
+ * found at the next look; a second try is due if that other rolled back.
+ */
+void
+c360_check_tries(int tries)
+{
+	if (tries >= 10)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("a row that c360 inserted is not there"),
+				 errhint("Let triggers on c360.customers and c360.customer_wallets keep the row and its key.")));
+}
+
 /* The customer with this phone, made if there is none. */
 int64
 c360_customer_create(C360Store *store, const char *phone, const char *name,
@@ -109,8 +123,9 @@ c360_customer_create(C360Store *store, const char *phone, const char *name,
 	int64		id = c360_customer_by_phone(store, phone);
 
 	*created = false;
-	while (id == 0)
+	for (int tries = 0; id == 0; tries++)
 	{
+		c360_check_tries(tries);
 		id = insert_customer(phone, name, source);
 		c360_store_refresh(store);
 		*created = id != 0;

@@ -198,28 +198,27 @@ load_wallet(C360Store *store, C360Row *row, C360Row *customer)
 
 /*
  * Locks a customer's wallet, made if needed; NULL if busy and skip_locked.
- * The customer's row, if it was read already, is read again only after a
- * wait: it may have changed meanwhile.
+ * The customer's row, if the caller has read it, is read again after the lock
+ * unless nothing was committed meanwhile.
  */
 static C360Wallet *
 lock_wallet(C360Store *store, int64 customer_id, C360Row *customer, bool skip_locked)
 {
-	for (;;)
+	for (int tries = 0;; tries++)
 	{
 		C360Row    *row = c360_find(store, C360_WALLET_BY_CUSTOMER, Int64GetDatum(customer_id));
-		bool		waited;
 
 		if (row == NULL)
 		{
+			c360_check_tries(tries);
 			create_wallet(store, customer_id);
 			customer = NULL;
 			continue;
 		}
-		switch (c360_lock(store, row, skip_locked, &waited))
+		switch (c360_lock(store, row, skip_locked))
 		{
 			case C360_LOCKED:
-				c360_store_refresh(store);
-				if (customer == NULL || waited)
+				if (c360_store_refresh(store) || customer == NULL)
 					customer = customer_of_wallet(store, customer_id);
 				return load_wallet(store, row, customer);
 			case C360_LOCK_BUSY:

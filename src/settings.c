@@ -17,6 +17,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "settings.h"
 
@@ -83,17 +84,23 @@ take(const char *name, char *value)
 		current.authenticator_roles = split(value);
 }
 
+/*
+ * Reads the newest rows, whatever the transaction's snapshot: the values stay
+ * for the session, and the invalidation of a change is told only once.
+ */
 static void
 load(void)
 {
 	MemoryContext old;
+	SPIPlanPtr	plan;
 
 	if (current_context == NULL)
 		current_context = AllocSetContextCreate(CacheMemoryContext, "c360 settings",
 												ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(current_context);
-	if (SPI_execute("SELECT name, coalesce(value, default_value) FROM c360.settings",
-					false, 0) != SPI_OK_SELECT)
+	plan = SPI_prepare("SELECT name, coalesce(value, default_value) FROM c360.settings", 0, NULL);
+	if (plan == NULL || SPI_execute_snapshot(plan, NULL, NULL, GetLatestSnapshot(),
+											 InvalidSnapshot, true, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read c360.settings");
 	old = MemoryContextSwitchTo(current_context);
 	memset(&current, 0, sizeof(current));

@@ -36,8 +36,10 @@
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -142,7 +144,7 @@ typedef struct TableInfo
 	Oid			sequence;
 	AttrNumber	attnum[MAX_COLUMNS];
 	Bitmapset  *updated;		/* as RangeTblEntry.updatedCols */
-	List	   *defaulted;		/* attnums of other columns with a default */
+	List	   *defaulted;		/* attnums of other columns with a default or a domain */
 	List	   *own_triggers;	/* trigger oids of own_foreign_keys */
 } TableInfo;
 
@@ -188,6 +190,7 @@ typedef struct OpenTable
 {
 	Relation	rel;			/* NULL until the table is needed */
 	ResultRelInfo *result;		/* made by the first write */
+	Compiled	expressions;
 	bool		plain;			/* nothing computes columns while we write */
 	C360Row    *written;		/* the one row under construction */
 } OpenTable;
@@ -196,6 +199,7 @@ struct C360Store
 {
 	EState	   *estate;
 	EPQState	recheck;
+	uint64		completions;	/* transactions that had ended at our snapshot */
 	OpenTable	tables[C360_NTABLES];
 };
 
@@ -311,7 +315,7 @@ find_columns(Relation rel, const KnownTable *def, TableInfo *info)
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
 		if (!att->attisdropped && !att->attgenerated && !bms_is_member(att->attnum, known) &&
-			(att->atthasdef || att->attidentity))
+			(att->atthasdef || att->attidentity || get_typtype(att->atttypid) == TYPTYPE_DOMAIN))
 			info->defaulted = lappend_int(info->defaulted, att->attnum);
 	}
 }
@@ -498,7 +502,11 @@ compile_predicates(Relation rel, Compiled *table)
 	}
 }
 
-/* The table is locked, so its constraints and indexes stay as they are. */
+/*
+ * The table is locked, so its constraints and indexes stay as they are. What
+ * an invalidation made stale may still be in use by a store further out: it
+ * goes with the transaction.
+ */
 static Compiled *
 require_compiled(C360Table table, Relation rel)
 {
@@ -507,10 +515,11 @@ require_compiled(C360Table table, Relation rel)
 
 	if (kept->valid)
 		return kept;
-	if (kept->context == NULL)
-		kept->context = AllocSetContextCreate(CacheMemoryContext, "c360 expressions",
-											  ALLOCSET_SMALL_SIZES);
-	MemoryContextReset(kept->context);
+	if (kept->context != NULL)
+		MemoryContextSetParent(kept->context, TopTransactionContext);
+	kept->context = NULL;
+	kept->context = AllocSetContextCreate(CacheMemoryContext, "c360 expressions",
+										  ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(kept->context);
 	compile_checks(rel, kept);
 	compile_predicates(rel, kept);
@@ -526,7 +535,10 @@ require_compiled(C360Table table, Relation rel)
 static void
 see_now(C360Store *store)
 {
-	PushActiveSnapshot(GetTransactionSnapshot());
+	Snapshot	now = GetTransactionSnapshot();
+
+	store->completions = now->snapXactCompletionCount;
+	PushActiveSnapshot(now);
 	store->estate->es_snapshot = GetActiveSnapshot();
 	store->estate->es_output_cid = GetCurrentCommandId(true);
 }
@@ -577,13 +589,21 @@ need_table(C360Store *store, C360Table table)
 	return open->rel;
 }
 
-/* From here on we see what others committed and what we wrote before. */
-void
+/*
+ * From here on we see what others committed and what we wrote before; false
+ * if no transaction ended since the snapshot before, so that rows of others
+ * that were read under it are as they were. REPEATABLE READ and SERIALIZABLE
+ * see the same all the time.
+ */
+bool
 c360_store_refresh(C360Store *store)
 {
+	uint64		before = store->completions;
+
 	CommandCounterIncrement();
 	PopActiveSnapshot();
 	see_now(store);
+	return !IsolationUsesXactSnapshot() && (before == 0 || store->completions != before);
 }
 
 /* Locks stay until the transaction ends: its next call takes them again. */
@@ -703,8 +723,8 @@ row_is_newer(void)
  * again: find rows by keys that do not change. Under REPEATABLE READ a row
  * that is newer than our snapshot is 40001.
  */
-static C360LockResult
-lock_row(C360Store *store, C360Row *row, LockWaitPolicy policy)
+C360LockResult
+c360_lock(C360Store *store, C360Row *row, bool skip_locked)
 {
 	ItemPointerData tid = row->slot->tts_tid;
 	int			flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
@@ -715,7 +735,7 @@ lock_row(C360Store *store, C360Row *row, LockWaitPolicy policy)
 		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
 	result = table_tuple_lock(need_table(store, row->table), &tid, store->estate->es_snapshot,
 							  row->slot, GetCurrentCommandId(true), LockTupleNoKeyExclusive,
-							  policy, flags, &failure);
+							  skip_locked ? LockWaitSkip : LockWaitBlock, flags, &failure);
 	switch (result)
 	{
 		case TM_Ok:
@@ -734,18 +754,6 @@ lock_row(C360Store *store, C360Row *row, LockWaitPolicy policy)
 				 result, table_defs[row->table].name);
 	}
 	return C360_LOCK_GONE;
-}
-
-/* *waited tells whether others may have changed anything meanwhile. */
-C360LockResult
-c360_lock(C360Store *store, C360Row *row, bool skip_locked, bool *waited)
-{
-	C360LockResult result = lock_row(store, row, LockWaitSkip);
-
-	*waited = result == C360_LOCK_BUSY && !skip_locked;
-	if (*waited)
-		result = lock_row(store, row, LockWaitBlock);
-	return result;
 }
 
 /*
@@ -794,7 +802,6 @@ writable(C360Store *store, C360Table table)
 {
 	OpenTable  *open = &store->tables[table];
 	ResultRelInfo *result;
-	Compiled   *expressions;
 	MemoryContext old;
 
 	if (open->result != NULL)
@@ -803,13 +810,13 @@ writable(C360Store *store, C360Table table)
 	need_table(store, table);
 	result = makeNode(ResultRelInfo);
 	InitResultRelInfo(result, open->rel, table + 1, NULL, 0);
-	expressions = require_compiled(table, open->rel);
+	open->expressions = *require_compiled(table, open->rel);
 	open->plain = skip_own_triggers(result, catalog.tables[table].own_triggers) &&
 		!c360_has_generated(open->rel);
-	c360_attach_checks(result, expressions->checks);
-	result->ri_NumIndices = expressions->nindexes;
-	result->ri_IndexRelationDescs = palloc0(sizeof(Relation) * expressions->nindexes);
-	result->ri_IndexRelationInfo = palloc0(sizeof(IndexInfo *) * expressions->nindexes);
+	c360_attach_checks(result, open->expressions.checks);
+	result->ri_NumIndices = open->expressions.nindexes;
+	result->ri_IndexRelationDescs = palloc0(sizeof(Relation) * open->expressions.nindexes);
+	result->ri_IndexRelationInfo = palloc0(sizeof(IndexInfo *) * open->expressions.nindexes);
 	/* where AFTER triggers look for it; we close it ourselves */
 	store->estate->es_opened_result_relations =
 		lappend(store->estate->es_opened_result_relations, result);
@@ -824,20 +831,19 @@ writable(C360Store *store, C360Table table)
  * left closed, unless a trigger or a generated column can still change that.
  */
 static void
-need_indexes(C360Store *store, C360Table table, TupleTableSlot *slot)
+need_indexes(C360Store *store, OpenTable *open, TupleTableSlot *slot)
 {
-	OpenTable  *open = &store->tables[table];
 	ExprContext *context = GetPerTupleExprContext(store->estate);
 
 	context->ecxt_scantuple = slot;
 	for (int i = 0; i < open->result->ri_NumIndices; i++)
 	{
-		ExprState  *predicate = compiled[table].predicates[i];
+		ExprState  *predicate = open->expressions.predicates[i];
 
 		if (open->result->ri_IndexRelationDescs[i] != NULL ||
 			(open->plain && predicate != NULL && !ExecQual(predicate, context)))
 			continue;
-		open->result->ri_IndexRelationDescs[i] = index_open(compiled[table].indexes[i],
+		open->result->ri_IndexRelationDescs[i] = index_open(open->expressions.indexes[i],
 															RowExclusiveLock);
 		open->result->ri_IndexRelationInfo[i] =
 			BuildIndexInfo(open->result->ri_IndexRelationDescs[i]);
@@ -864,6 +870,16 @@ blank_row(C360Store *store, C360Table table)
 	return open->written;
 }
 
+static Node *
+null_of_domain(Form_pg_attribute att)
+{
+	int32		typmod = att->atttypmod;
+	Oid			base = getBaseTypeAndTypmod(att->atttypid, &typmod);
+
+	return coerce_to_domain((Node *) makeNullConst(base, typmod, att->attcollation), base, typmod,
+							att->atttypid, COERCION_IMPLICIT, COERCE_IMPLICIT_CAST, -1, false);
+}
+
 static void
 put_defaults(C360Row *row)
 {
@@ -875,13 +891,14 @@ put_defaults(C360Row *row)
 	foreach(cell, catalog.tables[row->table].defaulted)
 	{
 		int			attnum = lfirst_int(cell);
-		Expr	   *value = (Expr *) build_column_default(rel, attnum);
+		Node	   *value = build_column_default(rel, attnum);
 
-		if (value != NULL)
-			row->slot->tts_values[attnum - 1] =
-				ExecEvalExpr(ExecInitExpr(expression_planner(value), NULL),
-							 GetPerTupleExprContext(estate),
-							 &row->slot->tts_isnull[attnum - 1]);
+		if (value == NULL)		/* a domain may refuse NULL */
+			value = null_of_domain(TupleDescAttr(RelationGetDescr(rel), attnum - 1));
+		row->slot->tts_values[attnum - 1] =
+			ExecEvalExpr(ExecInitExpr(expression_planner((Expr *) value), NULL),
+						 GetPerTupleExprContext(estate),
+						 &row->slot->tts_isnull[attnum - 1]);
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -931,7 +948,7 @@ c360_insert(C360Store *store, C360Row *row)
 	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 
 	ExecStoreVirtualTuple(row->slot);
-	need_indexes(store, row->table, row->slot);
+	need_indexes(store, open, row->slot);
 	ExecSimpleRelationInsert(open->result, store->estate, row->slot);
 	MemoryContextSwitchTo(old);
 	require_written(row);
@@ -953,7 +970,7 @@ update_plain(C360Store *store, OpenTable *open, C360Row *stored, C360Row *row)
 							   store->estate->es_snapshot);
 	if (needed != C360_NO_INDEXES)
 	{
-		need_indexes(store, row->table, row->slot);
+		need_indexes(store, open, row->slot);
 		c360_insert_index_entries(open->result, row->slot, store->estate, needed);
 	}
 }
@@ -969,7 +986,7 @@ c360_update(C360Store *store, C360Row *stored, C360Row *row)
 		update_plain(store, open, stored, row);
 	else
 	{
-		need_indexes(store, row->table, row->slot);
+		need_indexes(store, open, row->slot);
 		EvalPlanQualSetSlot(&store->recheck, stored->slot);
 		ExecSimpleRelationUpdate(open->result, store->estate, &store->recheck, stored->slot,
 								 row->slot);

@@ -145,7 +145,7 @@ extern Oid	c360_owner(void);
 
 /* a store lives for one call of an SQL function */
 extern C360Store *c360_store_open(void);
-extern void c360_store_refresh(C360Store *store);
+extern bool c360_store_refresh(C360Store *store);
 extern void c360_store_close(C360Store *store);
 
 /* finding and locking */
@@ -154,7 +154,7 @@ extern C360Scan *c360_scan_begin(C360Store *store, C360Index index, Datum key);
 extern C360Scan *c360_scan_begin_all(C360Store *store, C360Index index);
 extern C360Row *c360_scan_next(C360Scan *scan);
 extern void c360_scan_end(C360Scan *scan);
-extern C360LockResult c360_lock(C360Store *store, C360Row *row, bool skip_locked, bool *waited);
+extern C360LockResult c360_lock(C360Store *store, C360Row *row, bool skip_locked);
 
 /* writing: a new row, or a changed copy of a stored one */
 extern C360Row *c360_row_new(C360Store *store, C360Table table);

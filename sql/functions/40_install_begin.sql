@@ -8,6 +8,8 @@ AS $c360_install$
 DECLARE
     installed integer := 0;
     foreign_object text;
+    -- made below; one of another owner would run his code for all who read it
+    view_names constant text[] := ARRAY['c360_settings'];
 BEGIN
     -- two calls at once: the second waits and finds everything done
     PERFORM pg_advisory_xact_lock(hashtext('c360'), hashtext('c360_install'));
@@ -16,7 +18,8 @@ BEGIN
     IF foreign_object IS NULL THEN
         SELECT format('%s is owned by %s', c.oid::regclass, c.relowner::regrole) INTO foreign_object
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = 'c360' AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+        WHERE (n.nspname = 'c360' AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+               OR n.nspname = '@extschema@' AND c.relname = ANY (view_names))
           AND c.relowner <> current_user::regrole
         ORDER BY c.relname LIMIT 1;
     END IF;

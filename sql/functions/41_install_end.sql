@@ -34,7 +34,8 @@
     CREATE OR REPLACE VIEW @extschema@.c360_settings AS
         SELECT name, coalesce(value, default_value) AS value, type, unit,
                default_value AS "default", description
-        FROM c360.settings;
+        FROM c360.settings
+        WHERE @extschema@.c360_version() IS NOT NULL;   -- goes with the extension
     COMMENT ON VIEW @extschema@.c360_settings IS
         'Business rules of the shop and their values; changed by c360_set()';
 

@@ -1,0 +1,194 @@
+#!/bin/bash
+# Measures c360 against the same work by other means and prints a table.
+# All of it in one throw-away cluster with the server's defaults (fsync,
+# synchronous_commit and full_page_writes on); several rounds in turn, medians.
+#
+#   ROUNDS=3 SECONDS_EACH=10 CLIENTS=16 make bench
+#   WHAT="withdraw cpu lots expire phone" make bench      only these parts
+set -eu
+cd "$(dirname "$0")"
+export LC_ALL=C.UTF-8
+rounds=${ROUNDS:-3} seconds=${SECONDS_EACH:-10} clients=${CLIENTS:-16}
+what=${WHAT:-withdraw cpu lots expire phone}
+
+if [ -z "${C360_BENCH_CLUSTER:-}" ]; then
+    exec env C360_BENCH_CLUSTER=1 pg_virtualenv -t -v "${PG_MAJOR:-15}" bash "$PWD/run.sh"
+fi
+
+median() { sort -g | awk '{v[NR] = $1} END {print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.2f", a / b}'; }
+row() { printf '| %s | %s | %s |\n' "$1" "$2" "$3"; }
+sql() { psql -X -q -At -v ON_ERROR_STOP=1 -d bench "$@"; }
+# user time of a backend, hundredths of a second
+cpu="(string_to_array(pg_read_file('/proc/self/stat', 0, 1000), ' '))[14]::bigint"
+
+echo "preparing: 100,000 wallets on both sides" >&2
+createdb bench
+sql -f peers.sql >/dev/null
+sql -f load.sql >/dev/null
+createdb tpcb
+pgbench -q -i -s 20 tpcb >/dev/null 2>&1
+
+echo "$(psql --version | sed 's/ (.*//'), $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $rounds rounds of $seconds s, $clients clients"
+echo
+echo '| what | measured | aim |'
+echo '|---|---|---|'
+
+tps() { pgbench -n -M prepared -c "$clients" -j 1 -T "$seconds" "$@" 2>/dev/null | sed -n 's/^tps = \([0-9.]*\).*/\1/p'; }
+
+measure_withdraw() {
+    local dir name
+    dir=$(mktemp -d)
+    # every backend and page once, so that no round pays for the first touch
+    for name in c360 plpgsql floor notify; do
+        pgbench -n -M prepared -c "$clients" -j 1 -T 3 -f $name.sql bench >/dev/null 2>&1
+    done
+    for round in $(seq "$rounds"); do
+        for name in c360 plpgsql floor notify; do
+            tps -f $name.sql bench >>"$dir/$name"
+        done
+        tps -b tpcb-like tpcb >>"$dir/tpcb"
+        echo "withdraw, round $round: $(for name in c360 tpcb plpgsql floor notify; do printf '%s %s  ' $name "$(tail -n 1 "$dir/$name")"; done)" >&2
+    done
+    # ratios within a round, then their median
+    against() { paste "$dir/c360" "$dir/$1" | awk '{print $1 / $2}' | median | awk '{printf "%.2f", $1}'; }
+    row "c360_withdraw, transactions/s" "$(median <"$dir/c360" | cut -d. -f1)" ""
+    row "against pgbench TPC-B prepared ($(median <"$dir/tpcb" | cut -d. -f1)/s)" "$(against tpcb) ×" "2.2 ×"
+    row "against hand-tuned PL/pgSQL, same work ($(median <"$dir/plpgsql" | cut -d. -f1)/s)" "$(against plpgsql) ×" "1.7 ×"
+    row "against one UPDATE + one INSERT without logic ($(median <"$dir/floor" | cut -d. -f1)/s)" "$(against floor) ×" "0.9 ×"
+    row "against PL/pgSQL with NOTIFY ($(median <"$dir/notify" | cut -d. -f1)/s)" "$(against notify) ×" "4 ×"
+    sleep 1                     # statistics arrive
+    row "wallet updates that are HOT, since the load" "$(sql -c "SELECT round(100.0 * n_tup_hot_upd / n_tup_upd, 1) || ' %' FROM pg_stat_user_tables WHERE schemaname = 'c360' AND relname = 'customer_wallets'")" "≥ 95 %"
+    rm -rf "$dir"
+}
+
+# user time of 20,000 calls of $1 over random wallets in one transaction, µs a call
+call_cpu() {
+    sql <<SQL | tail -n 1
+BEGIN;
+SELECT count($1('09' || lpad(i::text, 8, '0'), 100)) FROM generate_series(1, 500) i;
+SELECT $cpu AS before \gset
+SELECT count($1('09' || lpad((1 + (random() * 99998)::int)::text, 8, '0'), 100)) FROM generate_series(1, 20000) i;
+SELECT ($cpu - :before) * 10000.0 / 20000;
+COMMIT;
+SQL
+}
+
+measure_cpu() {
+    local ours=() theirs=() ratios
+    for round in $(seq "$rounds"); do
+        ours+=("$(call_cpu c360_withdraw)") theirs+=("$(call_cpu peer.withdraw)")
+    done
+    ratios=$(for i in "${!ours[@]}"; do ratio "${ours[$i]}" "${theirs[$i]}"; echo; done | median)
+    row "CPU of one withdrawal: $(printf '%s\n' "${ours[@]}" | median | cut -c1-5) µs against $(printf '%s\n' "${theirs[@]}" | median | cut -c1-5) µs in PL/pgSQL" "$ratios" "≤ 0.55"
+}
+
+# user time, µs, of withdrawals that use up exactly $1 lots, 3,000 lots in all (at least 30 calls)
+lots_cpu() {
+    local lots=$1 calls=$((3000 / $1 > 30 ? 3000 / $1 : 30))
+    sql <<SQL | tail -n 1
+INSERT INTO c360.customers (phone) SELECT '07' || lpad((nextval('lots_wallet'))::text, 8, '0') FROM generate_series(1, $calls);
+SELECT last_value - $calls + 1 AS first FROM lots_wallet \gset
+SELECT count(c360_issue_credit('07' || lpad(w::text, 8, '0'), 10, expires_at => now() + interval '1 day' + l * interval '1 s'))
+FROM generate_series(:first, :first + $calls - 1) w, generate_series(1, $lots) l;
+INSERT INTO peer.wallets (phone, virtual_balance) SELECT '07' || lpad(w::text, 8, '0'), 10 * $lots FROM generate_series(:first, :first + $calls - 1) w;
+INSERT INTO peer.lots (customer_id, remaining, expires_at)
+SELECT customer_id, 10, now() + interval '1 day' + l * interval '1 s'
+FROM peer.wallets, generate_series(1, $lots) l
+WHERE phone BETWEEN '07' || lpad(:first::text, 8, '0') AND '07' || lpad((:first + $calls - 1)::text, 8, '0');
+SELECT count(c360_withdraw('0900000002', 1)), count(peer.withdraw('0900000002', 1));
+SELECT $cpu AS a \gset
+SELECT count(c360_withdraw('07' || lpad(w::text, 8, '0'), 10 * $lots)) FROM generate_series(:first, :first + $calls - 1) w;
+SELECT $cpu AS b \gset
+SELECT count(peer.withdraw('07' || lpad(w::text, 8, '0'), 10 * $lots)) FROM generate_series(:first, :first + $calls - 1) w;
+SELECT (:b - :a) * 10000.0 / $calls, ($cpu - :b) * 10000.0 / $calls;
+SQL
+}
+
+measure_lots() {
+    local lots result dir
+    dir=$(mktemp -d)
+    sql -c 'CREATE SEQUENCE IF NOT EXISTS lots_wallet'
+    for round in $(seq "$rounds"); do
+        for lots in 1 10 100 1000; do
+            lots_cpu $lots | tr '|' ' ' >>"$dir/$lots"
+        done
+    done
+    for lots in 1 10 100 1000; do
+        row "withdrawal that uses up $lots lots, CPU" "$(awk '{print $1}' "$dir/$lots" | median | cut -d. -f1) µs (PL/pgSQL $(awk '{print $2}' "$dir/$lots" | median | cut -d. -f1) µs)" ""
+    done
+    row "CPU for each further lot, of 1,000" "$(paste "$dir/1" "$dir/1000" | awk '{print ($3 - $1) / 999}' | median | cut -c1-4) µs" "≤ 8 µs"
+    row "1,000 lots: PL/pgSQL loop against c360" "$(awk '{print $2 / $1}' "$dir/1000" | median | cut -c1-4) ×" "5 ×"
+    rm -rf "$dir"
+}
+
+measure_expire() {
+    local dir start
+    dir=$(mktemp -d)
+    for round in $(seq "$rounds"); do
+        sql >/dev/null <<'SQL'
+SELECT count(c360_issue_credit('08' || lpad((600000 + i)::text, 8, '0'), 100)) FROM generate_series(1, 50000) i, generate_series(1, 2) l;
+UPDATE c360.virtual_credits SET expires_at = now() - interval '1 s' WHERE status = 'ACTIVE' AND original_amount = 100;
+INSERT INTO peer.wallets (phone) SELECT '08' || lpad((600000 + i)::text, 8, '0') FROM generate_series(1, 50000) i ON CONFLICT DO NOTHING;
+UPDATE peer.wallets SET virtual_balance = virtual_balance + 200 WHERE phone LIKE '08%';
+INSERT INTO peer.lots (customer_id, remaining, expires_at)
+SELECT customer_id, 100, now() - interval '1 s' FROM peer.wallets, generate_series(1, 2) l WHERE phone LIKE '08%';
+VACUUM ANALYZE c360.virtual_credits, c360.customer_wallets, peer.lots, peer.wallets;
+CHECKPOINT;
+SQL
+        start=$(date +%s.%N)
+        sql -c 'CALL c360_expire_all()'
+        awk -v s="$start" -v e="$(date +%s.%N)" 'BEGIN {print e - s}' >>"$dir/c360"
+        sql -c 'CHECKPOINT'
+        start=$(date +%s.%N)
+        sql -c 'SELECT peer.expire()' >/dev/null
+        awk -v s="$start" -v e="$(date +%s.%N)" 'BEGIN {print e - s}' >>"$dir/peer"
+        # another client at the same wallets: alone, then beside the expiry
+        sql >/dev/null <<'SQL'
+SELECT count(c360_issue_credit('08' || lpad((600000 + i)::text, 8, '0'), 100)) FROM generate_series(1, 50000) i, generate_series(1, 2) l;
+UPDATE c360.virtual_credits SET expires_at = now() - interval '1 s' WHERE status = 'ACTIVE' AND original_amount = 100;
+CHECKPOINT;
+SQL
+        (cd "$dir" && pgbench -n -M prepared -c 1 -T 4 -l --log-prefix=alone -f "$OLDPWD/other_client.sql" bench >/dev/null 2>&1)
+        (cd "$dir" && pgbench -n -M prepared -c 1 -T 5 -l --log-prefix=beside -f "$OLDPWD/other_client.sql" bench >/dev/null 2>&1) &
+        sleep 0.3
+        sql -c 'CALL c360_expire_all()'
+        wait
+        for log in alone beside; do
+            cat "$dir"/$log.* | awk '{if ($3 > m) m = $3} END {print m / 1000}' >>"$dir/wait_$log"
+            rm -f "$dir"/$log.*
+        done
+    done
+    row "CALL c360_expire_all(), 100,000 lots of 50,000 wallets: $(median <"$dir/c360" | cut -c1-5) s against $(median <"$dir/peer" | cut -c1-5) s of a PL/pgSQL row loop" "$(paste "$dir/peer" "$dir/c360" | awk '{print $1 / $2}' | median | cut -c1-4) ×" "4 ×"
+    row "longest wait of another client meanwhile (alone: $(median <"$dir/wait_alone" | cut -c1-5) ms)" "$(median <"$dir/wait_beside" | cut -c1-5) ms" "50 ms"
+    rm -rf "$dir"
+}
+
+measure_phone() {
+    sql >/dev/null <<'SQL'
+CREATE TABLE phones AS SELECT (ARRAY['+84 9', '09', '849', '0169 '])[1 + i % 4] || substr(lpad((i::bigint * 7919 % 100000000)::text, 8, '0'), 1, CASE i % 4 WHEN 3 THEN 7 ELSE 8 END) AS raw
+FROM generate_series(1, 1000000) i;
+VACUUM ANALYZE phones;
+SQL
+    sql <<'SQL' | awk -F'|' '{a[NR] = $1; b[NR] = $2; c[NR] = $3} END {for (i = 1; i <= NR; i++) print a[i], b[i], c[i]}' >/tmp/c360_phone.$$
+SET max_parallel_workers_per_gather = 0;
+SET jit = off;
+CREATE FUNCTION pg_temp.time_of(expression text) RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE
+    start timestamptz := clock_timestamp();
+BEGIN
+    EXECUTE 'SELECT count(' || expression || ') FROM phones';
+    RETURN extract(epoch FROM clock_timestamp() - start) * 1000;
+END $$;
+SELECT pg_temp.time_of('raw') \g /dev/null
+SELECT pg_temp.time_of('lower(raw)'), pg_temp.time_of('c360_normalize_phone(raw)'), pg_temp.time_of('peer.normalize_phone(raw)')
+FROM generate_series(1, 3);
+SQL
+    row "c360_normalize_phone over 1 million values, against lower()" "$(awk '{print $2 / $1}' /tmp/c360_phone.$$ | median | cut -c1-4) ×" "≤ 1.5 ×"
+    row "against PL/pgSQL with regexp" "$(awk '{print $3 / $2}' /tmp/c360_phone.$$ | median | cut -c1-4) × faster" "15 ×"
+    rm -f /tmp/c360_phone.$$
+}
+
+for part in $what; do
+    "measure_$part"
+done
