@@ -122,6 +122,18 @@ c360_has_generated(Relation rel)
 }
 
 /*
+ * Before 16 an update left out generated columns that it did not touch, and
+ * kept that list for a later insert.
+ */
+static inline void
+c360_forget_generated(ResultRelInfo *result)
+{
+#if PG_VERSION_NUM < 160000
+	result->ri_GeneratedExprs = NULL;
+#endif
+}
+
+/*
  * Which indexes the new version needs entries in: none, all, or (from 16 on)
  * only those that summarize.
  */

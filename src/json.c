@@ -103,17 +103,6 @@ c360_json_bool(C360Json *json, const char *key, bool truth)
 	push(json, key, &value);
 }
 
-void
-c360_json_jsonb(C360Json *json, const char *key, Jsonb *container)
-{
-	JsonbValue	value;
-
-	value.type = jbvBinary;
-	value.val.binary.data = &container->root;
-	value.val.binary.len = VARSIZE(container) - VARHDRSZ;
-	push(json, key, &value);
-}
-
 Jsonb *
 c360_json_finish(C360Json *json)
 {

@@ -24,7 +24,6 @@ extern void c360_json_int64(C360Json *json, const char *key, int64 value);
 extern void c360_json_text(C360Json *json, const char *key, const char *value);
 extern void c360_json_time(C360Json *json, const char *key, TimestampTz value);
 extern void c360_json_bool(C360Json *json, const char *key, bool value);
-extern void c360_json_jsonb(C360Json *json, const char *key, Jsonb *value);
 extern Jsonb *c360_json_finish(C360Json *json);
 
 #endif							/* C360_JSON_H */

@@ -459,6 +459,10 @@ write_wallet_activity(C360Wallet *wallet, int64 id, const char *event,
 	c360_activity_write(wallet->store, &activity);
 }
 
+/*
+ * The figures stand in the ledger row that the activity refers to; only what
+ * the ledger must not hold stands here.
+ */
 static void
 announce_movement(C360Wallet *wallet, const C360Movement *movement, const char *event)
 {
@@ -466,15 +470,6 @@ announce_movement(C360Wallet *wallet, const C360Movement *movement, const char *
 
 	c360_json_begin_object(&json, NULL);
 	c360_json_text(&json, "phone", wallet->phone);
-	c360_json_int64(&json, "transaction_id", movement->id);
-	c360_json_text(&json, "type", movement->type);
-	c360_json_int64(&json, "amount", movement->amount);
-	c360_json_int64(&json, "real_change", movement->real_change);
-	c360_json_int64(&json, "virtual_change", movement->virtual_change);
-	c360_json_int64(&json, "balance", movement->balance);
-	c360_json_int64(&json, "virtual_balance", movement->virtual_balance);
-	if (movement->parts != NIL)
-		c360_json_jsonb(&json, "lots", movement->lots);
 	c360_json_text(&json, "note", movement->note);
 	c360_json_end_object(&json);
 	write_wallet_activity(wallet, movement->activity_id, event, "wallet_transaction", movement->id,
@@ -489,8 +484,6 @@ c360_wallet_announce(C360Wallet *wallet, const char *event, const char *note)
 
 	c360_json_begin_object(&json, NULL);
 	c360_json_text(&json, "phone", wallet->phone);
-	c360_json_int64(&json, "balance", wallet->balance);
-	c360_json_int64(&json, "virtual_balance", wallet->virtual_balance);
 	c360_json_text(&json, "note", note);
 	c360_json_end_object(&json);
 	write_wallet_activity(wallet, 0, event, "wallet", wallet->customer_id,

@@ -117,6 +117,7 @@ load(void)
 const C360Settings *
 c360_settings(void)
 {
+	AcceptInvalidationMessages();	/* in a transaction that holds its locks already */
 	if (!current_valid)
 	{
 		SPI_connect();

@@ -949,6 +949,7 @@ c360_insert(C360Store *store, C360Row *row)
 
 	ExecStoreVirtualTuple(row->slot);
 	need_indexes(store, open, row->slot);
+	c360_forget_generated(open->result);
 	ExecSimpleRelationInsert(open->result, store->estate, row->slot);
 	MemoryContextSwitchTo(old);
 	require_written(row);
@@ -987,6 +988,7 @@ c360_update(C360Store *store, C360Row *stored, C360Row *row)
 	else
 	{
 		need_indexes(store, open, row->slot);
+		c360_forget_generated(open->result);
 		EvalPlanQualSetSlot(&store->recheck, stored->slot);
 		ExecSimpleRelationUpdate(open->result, store->estate, &store->recheck, stored->slot,
 								 row->slot);
