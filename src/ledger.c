@@ -340,27 +340,6 @@ c360_add_part(C360Movement *movement, int64 credit_id, int64 amount, TimestampTz
 	movement->parts = lappend(movement->parts, part);
 }
 
-static Jsonb *
-lots_as_json(List *parts)
-{
-	C360Json	json = {0};
-	ListCell   *cell;
-
-	c360_json_begin_array(&json, NULL);
-	foreach(cell, parts)
-	{
-		C360LotPart *part = lfirst(cell);
-
-		c360_json_begin_object(&json, NULL);
-		c360_json_int64(&json, "credit_id", part->credit_id);
-		c360_json_int64(&json, "amount", part->amount);
-		c360_json_time(&json, "expires_at", part->expires_at);
-		c360_json_end_object(&json);
-	}
-	c360_json_end_array(&json);
-	return c360_json_finish(&json);
-}
-
 static void
 add_to_totals(C360Wallet *wallet, const C360Movement *movement)
 {
@@ -505,7 +484,6 @@ c360_post(C360Wallet *wallet, C360Movement *movement)
 	movement->virtual_balance = wallet->virtual_balance;
 	movement->id = c360_next_id(wallet->store, C360_LEDGER);
 	movement->activity_id = c360_next_id(wallet->store, C360_ACTIVITIES);
-	movement->lots = lots_as_json(movement->parts);
 	write_ledger(wallet, movement, def);
 	if (!def->one_lot)
 		write_uses(wallet, movement);
@@ -547,7 +525,6 @@ movement_from_row(C360Store *store, C360Row *row, C360Movement *movement)
 					  c360_get_time(row, LEDGER_credit_expires_at));
 	else
 		movement->parts = c360_parts_of(store, movement->id);
-	movement->lots = lots_as_json(movement->parts);
 	movement->replayed = true;
 }
 
@@ -599,6 +576,27 @@ c360_replay(C360Wallet *wallet, const C360Key *key, C360Movement *movement)
 	return true;
 }
 
+static Jsonb *
+lots_as_json(List *parts)
+{
+	C360Json	json = {0};
+	ListCell   *cell;
+
+	c360_json_begin_array(&json, NULL);
+	foreach(cell, parts)
+	{
+		C360LotPart *part = lfirst(cell);
+
+		c360_json_begin_object(&json, NULL);
+		c360_json_int64(&json, "credit_id", part->credit_id);
+		c360_json_int64(&json, "amount", part->amount);
+		c360_json_time(&json, "expires_at", part->expires_at);
+		c360_json_end_object(&json);
+	}
+	c360_json_end_array(&json);
+	return c360_json_finish(&json);
+}
+
 /* A row of type c360_movement. */
 Datum
 c360_answer(FunctionCallInfo fcinfo, const C360Movement *movement)
@@ -617,7 +615,7 @@ c360_answer(FunctionCallInfo fcinfo, const C360Movement *movement)
 	values[5] = Int64GetDatum(movement->balance);
 	values[6] = Int64GetDatum(movement->virtual_balance);
 	values[7] = Int64GetDatum(movement->available);
-	values[8] = JsonbPGetDatum(movement->lots);
+	values[8] = JsonbPGetDatum(lots_as_json(movement->parts));
 	values[9] = BoolGetDatum(movement->replayed);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }

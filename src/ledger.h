@@ -74,7 +74,6 @@ typedef struct C360Movement
 	int64		balance;
 	int64		virtual_balance;
 	int64		available;
-	Jsonb	   *lots;
 	bool		replayed;
 } C360Movement;
 

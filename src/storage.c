@@ -207,6 +207,7 @@ struct C360Scan
 {
 	Relation	index;
 	IndexScanDesc desc;
+	bool		ended;			/* a btree scan would begin again */
 	C360Row		row;
 };
 
@@ -654,7 +655,7 @@ begin_scan(C360Store *store, C360Index index, int nkeys, Datum key)
 	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 	C360Table	table = index_defs[index].table;
 	Relation	rel = need_table(store, table);
-	C360Scan   *scan = palloc(sizeof(*scan));
+	C360Scan   *scan = palloc0(sizeof(*scan));
 	ScanKeyData scankey;
 
 	scan->index = index_open(catalog.indexes[index], AccessShareLock);
@@ -682,14 +683,14 @@ c360_scan_begin_all(C360Store *store, C360Index index)
 	return begin_scan(store, index, 0, (Datum) 0);
 }
 
-/* The row is good until the next call. */
+/* The row is good until the next call; NULL at the end, again and again. */
 C360Row *
 c360_scan_next(C360Scan *scan)
 {
 	CHECK_FOR_INTERRUPTS();
-	if (index_getnext_slot(scan->desc, ForwardScanDirection, scan->row.slot))
-		return &scan->row;
-	return NULL;
+	if (!scan->ended)
+		scan->ended = !index_getnext_slot(scan->desc, ForwardScanDirection, scan->row.slot);
+	return scan->ended ? NULL : &scan->row;
 }
 
 void
