@@ -5,6 +5,7 @@
 #   make demo        a throw-away cluster that shows the main story
 #   make check       every test, in throw-away clusters
 #   make bench       measurements; doc/benchmarks.md has the last ones
+#   make valgrind    the regress tests against a server under valgrind
 
 EXTENSION = c360
 EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" c360.control)
@@ -32,7 +33,7 @@ PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 # These targets call make again once PGXS is there; they have no use for it
 # themselves, and it has a "check" of its own.
-OWN_TARGETS = deps demo check bench fuzz valgrind dist
+OWN_TARGETS = deps demo check bench valgrind dist
 PG_MAJOR ?= $(or $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p'),15)
 
 ifneq ($(filter $(OWN_TARGETS),$(MAKECMDGOALS)),)
@@ -46,6 +47,10 @@ demo: deps
 check: deps
 	@$(MAKE) --no-print-directory EXTRA_CFLAGS=-Werror install-here
 	@test/check.sh
+
+valgrind: deps
+	@$(MAKE) --no-print-directory -s install-here
+	@test/valgrind.sh
 
 bench: deps
 	@$(MAKE) --no-print-directory -s install-here

@@ -30,6 +30,7 @@
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_am_d.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type_d.h"
 #include "commands/sequence.h"
@@ -257,6 +258,17 @@ not_installed(const char *what)
 			 errhint("Run SELECT c360_install();")));
 }
 
+/* Of the right version, but somebody changed what c360 relies on. */
+static void
+not_usable(const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("c360 tables are not as the code needs them"),
+			 errdetail("%s", what),
+			 errhint("Tables stay plain heap tables; columns keep name and type, indexes keep their names.")));
+}
+
 /* The version of the tables: the highest number in c360.table_versions. */
 static int
 installed_version(Oid schema)
@@ -303,8 +315,8 @@ find_columns(Relation rel, const KnownTable *def, TableInfo *info)
 
 		if (attnum == InvalidAttrNumber ||
 			TupleDescAttr(desc, attnum - 1)->atttypid != def->columns[i].type)
-			not_installed(psprintf("Column %s of table c360.%s is missing or of another type.",
-								   def->columns[i].name, def->name));
+			not_usable(psprintf("Column %s of table c360.%s is missing or of another type.",
+								def->columns[i].name, def->name));
 		info->attnum[i] = attnum;
 		known = bms_add_member(known, attnum);
 	}
@@ -324,7 +336,8 @@ find_columns(Relation rel, const KnownTable *def, TableInfo *info)
 static void
 find_own_triggers(Relation rel, TableInfo *info)
 {
-	TriggerDesc *triggers = rel->trigdesc;
+	/* a copy: the look-ups below may take in an invalidation that frees it */
+	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 	{
@@ -349,15 +362,16 @@ find_table(Oid schema, const KnownTable *def, TableInfo *info)
 		not_installed(psprintf("Table c360.%s is missing.", def->name));
 	rel = table_open(info->relid, AccessShareLock);
 	if (rel->rd_rel->relkind != RELKIND_RELATION || rel->rd_rel->relam != HEAP_TABLE_AM_OID ||
-		rel->rd_rel->relispartition || rel->rd_rel->relhassubclass)
-		not_installed(psprintf("c360.%s is no plain heap table.", def->name));
+		rel->rd_rel->relispartition ||
+		(rel->rd_rel->relhassubclass && find_inheritance_children(info->relid, NoLock) != NIL))
+		not_usable(psprintf("c360.%s is no plain heap table.", def->name));
 	find_columns(rel, def, info);
 	find_own_triggers(rel, info);
 	if (def->has_identity)
 	{
 		info->sequence = c360_identity_sequence(rel, info->attnum[0]);
 		if (!OidIsValid(info->sequence))
-			not_installed(psprintf("Column id of table c360.%s is no identity.", def->name));
+			not_usable(psprintf("Column id of table c360.%s is no identity.", def->name));
 	}
 	if (def == &table_defs[C360_WALLETS])
 		catalog.owner = rel->rd_rel->relowner;
@@ -372,7 +386,7 @@ find_index(Oid schema, C360Index index)
 	catalog.indexes[index] = get_relname_relid(def->name, schema);
 	if (!OidIsValid(catalog.indexes[index]) ||
 		IndexGetRelation(catalog.indexes[index], true) != catalog.tables[def->table].relid)
-		not_installed(psprintf("Index c360.%s is missing.", def->name));
+		not_usable(psprintf("Index c360.%s is missing.", def->name));
 }
 
 static void

@@ -25,7 +25,7 @@ trap 'cd /; rm -rf "$work"' EXIT
 trap 'exit 130' HUP INT TERM
 export TMPDIR=$work
 mkdir "$work/tree"
-cp -R Makefile c360.control sql src test expected "$work/tree/"
+cp -R ./* "$work/tree/"
 chmod -R u+rwX,go+rX,go-w "$work"
 cd "$work/tree"
 

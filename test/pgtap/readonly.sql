@@ -1,0 +1,121 @@
+-- In a READ ONLY transaction nothing is changed: every function that writes
+-- says 25006, every function that reads works.
+BEGIN;
+\ir tools.psql
+SELECT no_plan();
+
+-- Runs a statement as in a READ ONLY transaction: the setting holds for this
+-- subtransaction and is gone with it, so nothing of the statement stays.
+CREATE FUNCTION pg_temp.read_only(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    state text;
+BEGIN
+    PERFORM set_config('transaction_read_only', 'on', true);
+    EXECUTE statement;
+    RAISE SQLSTATE 'TAP00';
+EXCEPTION
+    WHEN SQLSTATE 'TAP00' THEN RETURN 'none';
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE;
+        RETURN state;
+END $$;
+CREATE FUNCTION pg_temp.read_write(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    state text; message text;
+BEGIN
+    EXECUTE statement;
+    RAISE SQLSTATE 'TAP00';
+EXCEPTION
+    WHEN SQLSTATE 'TAP00' THEN RETURN 'none';
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
+        RETURN state || ' ' || message;
+END $$;
+
+SELECT is(pg_temp.read_only('CREATE TABLE public.readonly_x ()'), '25006', 'the transaction is read only');
+SELECT is(pg_temp.read_write('CREATE TABLE public.readonly_x ()'), 'none', 'for one statement');
+SELECT is(current_setting('transaction_read_only'), 'off', 'and not after it');
+
+-- Two customers, and something for each function to do
+SELECT c360_deposit(phone, 1000, idempotency_key => 'first ' || phone) FROM unnest(ARRAY['0901000001', '0901000002']) AS phone
+\g /dev/null
+SELECT c360_issue_credit(phone, 100, source_id => phone) FROM unnest(ARRAY['0901000001', '0901000002']) AS phone \g /dev/null
+SELECT transaction_id AS paid FROM c360_withdraw('0901000001', 50) \gset
+SELECT c360_freeze_wallet('0901000002', 'a reason') \g /dev/null
+
+CREATE TEMP TABLE calls (name text, call text);
+INSERT INTO calls VALUES
+    ('c360_deposit', $$SELECT c360_deposit('0901000001', 1)$$),
+    ('c360_deposit', $$SELECT c360_deposit('0901000003', 1)$$),
+    ('c360_deposit', $$SELECT c360_deposit('0901000001', 1000, idempotency_key => 'first 0901000001')$$),
+    ('c360_issue_credit', $$SELECT c360_issue_credit('0901000001', 1)$$),
+    ('c360_withdraw', $$SELECT c360_withdraw('0901000001', 1)$$),
+    ('c360_refund', format('SELECT c360_refund(%s, 1)', :paid)),
+    ('c360_adjust', $$SELECT c360_adjust('0901000001', 1, 'a good reason')$$),
+    ('c360_cancel_credit', format('SELECT c360_cancel_credit(%s, %L)', pg_temp.lot('0901000001'), 'a reason')),
+    ('c360_expire_credits', 'SELECT c360_expire_credits()'),
+    ('c360_expire_credits', 'SELECT * FROM c360_expire_credits(10)'),
+    ('c360_expire_all', 'CALL c360_expire_all()'),
+    ('c360_freeze_wallet', $$SELECT c360_freeze_wallet('0901000001', 'a reason')$$),
+    ('c360_freeze_wallet', $$SELECT c360_freeze_wallet('0901000002', 'a reason')$$),
+    ('c360_unfreeze_wallet', $$SELECT c360_unfreeze_wallet('0901000002')$$),
+    ('c360_unfreeze_wallet', $$SELECT c360_unfreeze_wallet('0901000001')$$),
+    ('c360_get_or_create_customer', $$SELECT c360_get_or_create_customer('0901000003')$$),
+    ('c360_get_or_create_customer', $$SELECT c360_get_or_create_customer('0901000001')$$),
+    ('c360_create_qr_code', $$SELECT c360_create_qr_code('0901000001')$$),
+    ('c360_ingest_bank_transaction', $$SELECT c360_ingest_bank_transaction('{"id": 1, "gateway": "MBBank",
+        "transactionDate": "2024-01-02 03:04:05", "accountNumber": "123", "transferType": "in", "transferAmount": 33,
+        "content": "0901000001"}')$$),
+    ('c360_ingest_bank_transaction', $$SELECT c360_ingest_bank_transaction('{"id": 2, "gateway": "MBBank",
+        "transactionDate": "2024-01-02 03:04:05", "accountNumber": "123", "transferType": "out", "transferAmount": 33}')$$),
+    ('c360_set', $$SELECT c360_set('credit_expiry_days', '20')$$),
+    ('c360_install', 'SELECT c360_install()');
+-- c360_become_owner is for c360's own functions and changes nothing; trigger functions cannot be called
+SELECT set_eq('SELECT DISTINCT name FROM calls',
+              $$SELECT name FROM pg_temp.routines WHERE provolatile = 'v' AND prorettype <> 'trigger'::regtype
+                AND name <> 'c360_become_owner'$$, 'each function that writes is called here');
+
+CREATE TEMP TABLE before AS SELECT pg_temp.books() AS books;
+SELECT is(pg_temp.read_write(call), 'none', 'outside: ' || call) FROM calls;
+SELECT is(pg_temp.read_only(call), '25006', 'read only: ' || call) FROM calls;
+SELECT is(pg_temp.books(), books, 'nothing changed') FROM before;
+
+-- also when there is something overdue, which a withdrawal would expire first
+SELECT pg_temp.age_lot(pg_temp.lot(phone)) FROM unnest(ARRAY['0901000001', '0901000002']) AS phone \g /dev/null
+UPDATE before SET books = pg_temp.books();
+SELECT is(pg_temp.read_only(call), '25006', 'read only, something overdue: ' || call) FROM calls;
+SELECT is(pg_temp.books(), books, 'nothing changed') FROM before;
+
+-- as a client does it, within a savepoint
+SAVEPOINT outer_one;
+SET LOCAL transaction_read_only = on;
+SAVEPOINT inner_one;
+SELECT pg_temp.failure($$SELECT c360_deposit('0901000001', 1)$$) AS outcome \gset
+ROLLBACK TO outer_one;
+SELECT is(:'outcome'::text, '25006', 'inside a savepoint');
+SELECT is(pg_temp.failure($$SELECT c360_deposit('0901000001', 1)$$), 'none', 'writable again');
+
+-- Reads work.
+CREATE TEMP TABLE reads (name text, call text);
+INSERT INTO reads VALUES
+    ('c360_wallet', $$SELECT c360_wallet('0901000001')$$),
+    ('c360_wallets', $$SELECT c360_wallets(ARRAY['0901000001', '0901000002'])$$),
+    ('c360_wallet_transactions', $$SELECT c360_wallet_transactions('0901000001')$$),
+    ('c360_balance_at', $$SELECT c360_balance_at('0901000001', now())$$),
+    ('c360_expiring_credits', 'SELECT c360_expiring_credits()'),
+    ('c360_verify_wallets', 'SELECT c360_verify_wallets()'),
+    ('c360_current_actor', 'SELECT c360_current_actor()'),
+    ('c360_require_customer', $$SELECT c360_require_customer('0901000001')$$),
+    ('c360_require_phone', $$SELECT c360_require_phone('0901000001')$$),
+    ('c360_require_range', $$SELECT c360_require_range('x', 1, 0, 2)$$),
+    ('c360_version', 'SELECT c360_version()'),
+    ('c360_normalize_phone', $$SELECT c360_normalize_phone('0901000001')$$),
+    ('c360_phone_carrier', $$SELECT c360_phone_carrier('0901000001')$$),
+    ('c360_parse_transfer', $$SELECT c360_parse_transfer('0901000001')$$);
+SELECT set_eq('SELECT name FROM reads', $$SELECT name FROM pg_temp.routines WHERE provolatile <> 'v'$$,
+              'each function that reads is called here');
+SELECT is(pg_temp.read_only(call), 'none', 'read only: ' || call) FROM reads;
+SELECT is(pg_temp.read_only('SELECT * FROM c360_settings'), 'none', 'read only: the view c360_settings');
+
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,49 @@
+-- A READ ONLY transaction changes nothing and reads everything.  Phones 0921.
+
+SELECT balance FROM c360_deposit('0921000001', 100, idempotency_key => 'read only');
+SELECT lots -> 0 ->> 'credit_id' AS lot FROM c360_issue_credit('0921000001', 10, 'MANUAL', 'lot', '2099-01-01') \gset
+SELECT transaction_id AS taken FROM c360_withdraw('0921000001', 5) \gset
+CREATE TABLE test.calls (name text PRIMARY KEY, command text);
+INSERT INTO test.calls VALUES
+    ('c360_deposit', $$SELECT c360_deposit('0921000001', 1)$$),
+    ('c360_issue_credit', $$SELECT c360_issue_credit('0921000001', 1)$$),
+    ('c360_withdraw', $$SELECT c360_withdraw('0921000001', 1)$$),
+    ('c360_refund', format('SELECT c360_refund(%s)', :taken)),
+    ('c360_adjust', $$SELECT c360_adjust('0921000001', 1, 'counted again')$$),
+    ('c360_cancel_credit', format($$SELECT c360_cancel_credit(%s, 'by mistake')$$, :lot)),
+    ('c360_freeze_wallet', $$SELECT c360_freeze_wallet('0921000001', 'why not')$$),
+    ('c360_unfreeze_wallet', $$SELECT c360_unfreeze_wallet('0921000001')$$),
+    ('c360_expire_credits', $$SELECT c360_expire_credits()$$),
+    ('c360_expire_all', $$CALL c360_expire_all()$$),
+    ('c360_get_or_create_customer', $$SELECT c360_get_or_create_customer('0921000001')$$),
+    ('c360_create_qr_code', $$SELECT c360_create_qr_code('0921000001')$$),
+    ('c360_ingest_bank_transaction', $$SELECT c360_ingest_bank_transaction('{"id": 921001, "gateway": "MB", "accountNumber": "1",
+        "transactionDate": "2025-05-26 16:14:51", "transferType": "out", "transferAmount": 1}')$$),
+    ('c360_set', $$SELECT c360_set('max_amount', '1')$$),
+    ('c360_install', $$SELECT c360_install()$$);
+-- a retry would change nothing, but it locks
+INSERT INTO test.calls VALUES ('retry', $$SELECT c360_deposit('0921000001', 100, idempotency_key => 'read only')$$);
+
+-- Every VOLATILE function of the extension stands above, or is internal.
+SELECT p.proname FROM pg_proc p
+JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid AND e.extname = 'c360'
+WHERE p.provolatile = 'v' AND p.proname NOT IN (SELECT name FROM test.calls)
+ORDER BY p.proname;
+
+BEGIN READ ONLY;
+SELECT name, test.error_of(command) FROM test.calls ORDER BY name;
+COMMIT;
+SET default_transaction_read_only = on;
+SELECT count(*), count(*) FILTER (WHERE left(test.error_of(command), 5) = '25006') AS refused FROM test.calls;
+-- what reads, reads
+SELECT balance, virtual_balance FROM c360_wallet('0921000001');
+SELECT balance FROM c360_wallets(ARRAY['0921000001']);
+SELECT type FROM c360_wallet_transactions('0921000001');
+SELECT * FROM c360_balance_at('0921000001', 'infinity');
+SELECT count(*) FROM c360_expiring_credits('0');
+SELECT * FROM c360_verify_wallets();
+SELECT count(*) > 0 AS settings FROM c360_settings;
+RESET default_transaction_read_only;
+SELECT balance, virtual_balance FROM c360_wallet('0921000001');
+DROP TABLE test.calls;

@@ -1,0 +1,272 @@
+# c360_install() brings tables of every older version forward with their rows,
+# and a session finds its way when tables or extension are replaced under it.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use C360Test;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('upgrade');
+$node->start;
+install($node, 'fresh');
+my $fresh = catalog_text($node, 'fresh');
+my $last = $node->safe_psql('fresh', 'SELECT c360_install()');
+
+# Rows of each table in plain SQL, in an order that foreign keys allow. They
+# are sound books: a deposit, a credit and a withdrawal of An, a deposit and a
+# credit of Bình.
+my @rows = (
+    [ settings => q{INSERT INTO c360.settings (name, value, type, unit, minimum, maximum, default_value, description)
+        VALUES ('refund_grace_days', '9', 'integer', 'days', 0, 3650, '7', 'words of before')
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value} ],
+    [ customers => q{INSERT INTO c360.customers (phone, name, tags)
+        VALUES ('0912345678', 'An', '{"quen, cũ"}'), ('0987654321', 'Bình', '{}')} ],
+    [ customer_activities => q{INSERT INTO c360.customer_activities
+            (xact, topic, event, customer_id, reference_type, reference_id, payload, actor, session_user_name, created_at)
+        SELECT pg_current_xact_id(), 'wallets', 'wallet.' || event, customer, 'transaction', n, '{"note": "cũ"}', 'an', 'an',
+               timestamptz '2026-01-01' + n * interval '1 hour'
+        FROM unnest('{deposit,virtual_credit,withdraw,deposit,virtual_credit}'::text[], '{1,1,1,2,2}'::bigint[])
+            WITH ORDINALITY AS t (event, customer, n)} ],
+    [ customer_wallets => q{INSERT INTO c360.customer_wallets
+            (customer_id, balance, virtual_balance, total_deposited, total_withdrawn, total_virtual_issued,
+             total_virtual_used, total_virtual_expired, frozen_at, last_at)
+        VALUES (1, 90000, 0, 100000, 60000, 50000, 50000, 0, NULL, '2026-01-01 03:00'),
+               (2, 7000, 5000, 7000, 0, 5000, 0, 0, NULL, '2026-01-01 05:00')} ],
+    [ virtual_credits => q{INSERT INTO c360.virtual_credits
+            (customer_id, kind, source_id, original_amount, remaining_amount, status, expires_at, created_at)
+        VALUES (1, 'BOOM', 'A', 50000, 0, 'USED', '2036-01-01', '2026-01-01 02:00'),
+               (2, 'MANUAL', NULL, 5000, 5000, 'ACTIVE', '2036-01-01', '2026-01-01 05:00')} ],
+    [ wallet_transactions => q{INSERT INTO c360.wallet_transactions
+            (customer_id, type, operation, amount, real_change, virtual_change, balance_after, virtual_balance_after,
+             source, credit_id, credit_expires_at, idempotency_key, arguments_digest, actor, session_user_name, created_at,
+             activity_id)
+        VALUES (1, 'DEPOSIT', 'deposit', 100000, 100000, 0, 100000, 0, 'MANUAL', NULL, NULL, 'old', '\x01', 'an', 'an',
+                '2026-01-01 01:00', 1),
+               (1, 'VIRTUAL_CREDIT', 'issue_credit', 50000, 0, 50000, 100000, 50000, 'BOOM', 1, '2036-01-01', NULL, NULL,
+                'an', 'an', '2026-01-01 02:00', 2),
+               (1, 'WITHDRAW', 'withdraw', 60000, -10000, -50000, 90000, 0, NULL, NULL, NULL, NULL, NULL, 'an', 'an',
+                '2026-01-01 03:00', 3),
+               (2, 'DEPOSIT', 'deposit', 7000, 7000, 0, 7000, 0, 'MANUAL', NULL, NULL, NULL, NULL, 'an', 'an',
+                '2026-01-01 04:00', 4),
+               (2, 'VIRTUAL_CREDIT', 'issue_credit', 5000, 0, 5000, 7000, 5000, 'MANUAL', 2, '2036-01-01', NULL, NULL,
+                'an', 'an', '2026-01-01 05:00', 5)} ],
+    [ virtual_credit_uses => q{INSERT INTO c360.virtual_credit_uses (transaction_id, position, credit_id, amount, expires_at)
+        VALUES (3, 1, 1, 50000, '2036-01-01')} ],
+    [ balance_history => q{INSERT INTO c360.balance_history
+            (sepay_id, gateway, transaction_date, account_number, content, transfer_type, transfer_amount, raw_data, result)
+        VALUES (1, 'ACB', '2026-01-01', '75918', '0987654321 ck', 'in', 7000, '{"id": 1}', 'unmatched')} ],
+    [ balance_history_differences => q{INSERT INTO c360.balance_history_differences (bank_transaction_id, raw_data)
+        VALUES (1, '{"id": 1, "transferAmount": 8000}')} ],
+    [ bank_links => q{INSERT INTO c360.bank_links
+            (bank_transaction_id, customer_id, method, linked_by, unlinked_at, unlinked_by)
+        VALUES (1, 2, 'manual', 'an', clock_timestamp(), 'an')} ],
+    [ balance_customer_info => q{INSERT INTO c360.balance_customer_info (code, customer_id, created_by)
+        VALUES ('N2ABCDEFGH12345678', 1, 'an')} ],
+    [ pending_customer_matches => q{INSERT INTO c360.pending_customer_matches (bank_transaction_id, candidates)
+        VALUES (1, '[]')} ],
+    [ transfer_ignored => q{INSERT INTO c360.transfer_ignored (value, reason) VALUES ('0909500000', 'hotline')} ]);
+
+# Tables of version $version, made by c360_install() itself that returns
+# before the next step and before what every version makes whole.
+sub install_version
+{
+    my ($db, $version) = @_;
+    my $next = 'IF installed < ' . ($version + 1) . ' THEN';
+
+    return $node->safe_psql($db, 'SELECT c360_install()') if $version == $last;
+    $node->safe_psql($db, qq{
+        DO \$\$
+        DECLARE
+            body text := (SELECT prosrc FROM pg_proc WHERE oid = 'c360_install()'::regprocedure);
+        BEGIN
+            IF length(body) - length(replace(body, '$next', '')) <> length('$next') THEN
+                RAISE 'c360_install() has no step ${\($version + 1)}';
+            END IF;
+            EXECUTE format('CREATE FUNCTION old_install() RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS %L',
+                           replace(body, '$next', 'RETURN installed; $next'));
+        END \$\$});
+    my $made = $node->safe_psql($db, 'SELECT old_install()');
+    $node->safe_psql($db, 'DROP FUNCTION old_install()');
+    return $made;
+}
+
+# The rows of each table in the columns that it had then.
+sub rows_in_columns
+{
+    my ($db, $columns) = @_;
+    my @texts;
+
+    foreach my $table (sort keys %$columns)
+    {
+        push @texts, map { "$table $_" } rows_of($node, $db,
+            "SELECT ROW($columns->{$table})::text FROM c360.$table ORDER BY 1");
+    }
+    return join "\n", @texts;
+}
+
+sub columns_of_tables
+{
+    my $db = shift;
+
+    # what a setting means belongs to the code
+    return { map { split /\|/, $_, 2 } rows_of($node, $db, q{
+        SELECT c.relname, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+        FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE c.relnamespace = 'c360'::regnamespace AND c.relkind = 'r'
+          AND (c.relname <> 'settings' OR a.attname IN ('name', 'value', 'changed_by', 'changed_at'))
+        GROUP BY 1}) };
+}
+
+sub not_installed
+{
+    my ($db, $name) = @_;
+    my @wrong;
+
+    foreach my $call (grep { $_->[0] ne 'c360_install' } @WRITES, @READS)
+    {
+        my $error = error_of($node, $db, $call->[1]);
+
+        push @wrong, "$call->[1]: " . ($error ? $error->{text} : 'done')
+            unless $error && $error->{state} eq '55000' && ($error->{hint} // '') eq 'Run SELECT c360_install();';
+    }
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    return is(join("\n", @wrong), '', $name);
+}
+
+new_database($node, 'version0', 'CREATE EXTENSION c360');
+not_installed('version0', 'without tables every function says so');
+
+foreach my $version (1 .. $last)
+{
+    my $db = "version$version";
+
+    new_database($node, $db, 'CREATE EXTENSION c360');
+    is(install_version($db, $version), $version, "tables of version $version");
+    my $columns = columns_of_tables($db);
+    $node->safe_psql($db, $_->[1]) foreach grep { $columns->{ $_->[0] } } @rows;
+    my @empty = grep { $node->safe_psql($db, "SELECT count(*) FROM c360.$_") == 0 } sort keys %$columns;
+    is("@empty", '', "version $version: every table has rows");
+    delete $columns->{table_versions};
+    my $before = rows_in_columns($db, $columns);
+    my $versions = $node->safe_psql($db, 'SELECT * FROM c360.table_versions ORDER BY version');
+
+    not_installed($db, "version $version: every function says that the tables are older") if $version < $last;
+    my $error = error_of($node, $db, 'BEGIN; SELECT c360_install(); SELECT 1/0; COMMIT');
+    is($error->{state}, '22012', "version $version: an installation that is rolled back");
+    is($node->safe_psql($db, 'SELECT max(version) FROM c360.table_versions'), $version, 'leaves the version');
+
+    is($node->safe_psql($db, 'SELECT c360_install()'), $last, "version $version: c360_install() answers the newest");
+    like($node->safe_psql($db, 'SELECT * FROM c360.table_versions ORDER BY version'), qr/^\Q$versions\E/,
+        "version $version: the steps of before are not run again");
+    is($node->safe_psql($db, q{SELECT string_agg(version::text, ' ' ORDER BY version) FROM c360.table_versions}),
+        join(' ', 1 .. $last), "version $version: each step once");
+    my $settings = delete $columns->{settings};
+    same_text(rows_in_columns($db, $columns) . '|', ($before =~ s/^settings .*\n?//mgr =~ s/\n$//r) . '|',
+        "version $version: rows are kept");
+    like(rows_in_columns($db, { settings => $settings }), qr/\(refund_grace_days,9,/,
+        "version $version: and the shop's settings");
+    is($node->safe_psql($db, q{SELECT count(*) FROM c360.settings WHERE description = 'words of before'}), '0',
+        "version $version: with the words of now");
+    same_text(catalog_text($node, $db), $fresh, "version $version: all objects as in a fresh installation");
+
+    $node->safe_psql($db, q{
+        SELECT c360_deposit('0912345678', 4000), c360_deposit('0987654321', 3000);
+        SELECT c360_issue_credit('0912345678', 2000);
+        SELECT c360_withdraw('0912345678', 3000), c360_withdraw('0987654321', 1000);
+        SELECT c360_ingest_bank_transaction('{"id": 2, "gateway": "ACB", "transactionDate": "2026-01-02 03:04:05",
+            "accountNumber": "75918", "transferType": "in", "transferAmount": 70000, "content": "0987654321 ck"}')});
+    verify_is_empty($node, $db, "version $version: money moves and the books are right");
+    # 4000 + 2000 - 3000, and 3000 - 1000 + 70000, on top of what was there
+    is(join(' ', rows_of($node, $db, q{
+        SELECT p, (SELECT balance + virtual_balance FROM c360_wallet(p)) FROM unnest('{0912345678,0987654321}'::text[]) p})),
+        $version < 3 ? '0912345678|3000 0987654321|72000' : '0912345678|93000 0987654321|84000',
+        "version $version: on the balances of before");
+    is($node->safe_psql($db, q{SELECT string_agg(id || ' ' || phone, ', ' ORDER BY id) FROM c360.customers}),
+        '1 0912345678, 2 0987654321', "version $version: customers are found, not made again");
+    guard_works($node, $db, "version $version: the ledger guard works");
+}
+
+# Two installations at once: the second waits and finds everything done.
+new_database($node, 'twice', 'CREATE EXTENSION c360');
+my $empty = catalog_text($node, 'twice');
+my $first = $node->background_psql('twice');
+my $second = $node->background_psql('twice');
+$first->query_safe('BEGIN');
+is($first->query_safe('SELECT c360_install()'), $last, 'the first of two installations');
+$second->query_until(qr/started/, "\\echo started\nSELECT c360_install();\n");
+$node->poll_query_until('twice', q{
+    SELECT count(*) = 1 FROM pg_stat_activity
+    WHERE datname = 'twice' AND query LIKE '%c360_install%' AND wait_event_type = 'Lock'})
+    or die 'the second installation does not wait';
+$first->query_safe('COMMIT');
+is($second->query_safe(q{SELECT string_agg(version::text, ' ' ORDER BY version) FROM c360.table_versions}) =~ s/^.*\n//sr,
+    join(' ', 1 .. $last), 'the second waited and made nothing twice');
+$first->quit;
+$second->quit;
+same_text(catalog_text($node, 'twice'), $fresh, 'two installations make one');
+
+# One that is rolled back leaves nothing, and its session knows.
+new_database($node, 'rolled_back', 'CREATE EXTENSION c360');
+my $session = $node->background_psql('rolled_back', on_error_stop => 0);
+session_query($session, '\set VERBOSITY verbose');
+is((session_query($session, q{
+    BEGIN; SELECT c360_install(); SELECT transaction_id FROM c360_deposit('0912345678', 1000); ROLLBACK}))[0],
+    "$last\n1", 'an installation can be used in its own transaction');
+like((session_query($session, q{SELECT c360_deposit('0912345678', 1000)}))[1], qr/55000/,
+    'rolled back, its session knows');
+same_text(catalog_text($node, 'rolled_back'), $empty, 'and nothing is left');
+session_query($session, 'BEGIN; SAVEPOINT a; SELECT c360_install(); ROLLBACK TO a; SELECT c360_install(); COMMIT');
+same_text(catalog_text($node, 'rolled_back'), $fresh, 'after a savepoint, too');
+
+# A session that used tables and functions goes on when they are replaced.
+sub all_calls_succeed
+{
+    my ($name) = @_;
+    my @wrong;
+
+    foreach my $call (@WRITES, @READS, @READS)
+    {
+        my ($out, $error) = session_query($session, $call->[1]);
+
+        push @wrong, "$call->[1]: $error" if $error ne '';
+    }
+    push @wrong, 'books' if (session_query($session, 'SELECT count(*) FROM c360_verify_wallets()'))[0] ne '0';
+    push @wrong, 'ids' if (session_query($session, 'SELECT min(id) FROM c360.wallet_transactions'))[0] ne '1';
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    return is(join("\n", @wrong), '', $name);
+}
+
+all_calls_succeed('a session calls every function');
+is((session_query($session, q{
+    PREPARE deposit AS SELECT balance FROM c360_deposit('0901111111', 1000);
+    EXECUTE deposit}))[0], '1000', 'and prepares a statement');
+$node->safe_psql('rolled_back', 'DROP SCHEMA c360 CASCADE');
+like((session_query($session, $_->[1]))[1], qr/55000.*HINT:  Run SELECT c360_install\(\);/s,
+    "another session drops the tables: $_->[0] says so")
+    foreach grep { $_->[0] ne 'c360_install' } @WRITES, @READS;
+$node->safe_psql('rolled_back', 'SELECT c360_install()');
+all_calls_succeed('and makes them anew: the session goes on');
+is((session_query($session, 'EXECUTE deposit'))[0], '1000', 'its prepared statement, too');
+session_query($session, 'DROP SCHEMA c360 CASCADE');
+all_calls_succeed('the session drops and makes the tables itself');
+unlike((session_query($session, 'BEGIN; DROP SCHEMA c360 CASCADE; SELECT c360_install(); ROLLBACK'))[1], qr/ERROR/,
+    'it does so in a transaction that is rolled back');
+is((session_query($session, q{SELECT balance - 1000 = (SELECT balance FROM c360_balance_at('0912345678', '2030-01-01'))
+        FROM c360_deposit('0912345678', 1000)}))[0], 't', 'and uses the old ones again');
+session_query($session, 'DROP EXTENSION c360 CASCADE; CREATE EXTENSION c360; SELECT c360_install()');
+my $balance = $node->safe_psql('rolled_back', q{SELECT balance FROM c360_wallet('0912345678')});
+is((session_query($session, q{SELECT balance FROM c360_deposit('0912345678', 1000)}))[0], $balance + 1000,
+    'it drops and creates the extension: the tables are as they were');
+is((session_query($session, 'EXECUTE deposit'))[0], '1000', 'its prepared statement finds the new function');
+is(error_of($node, 'rolled_back', 'DELETE FROM c360.wallet_transactions')->{state}, '0A000', 'and the guard is back');
+session_query($session, 'DROP EXTENSION c360 CASCADE; DROP SCHEMA c360 CASCADE; CREATE EXTENSION c360');
+all_calls_succeed('it replaces both');
+$session->quit;
+same_text(catalog_text($node, 'rolled_back'), $fresh, 'after all of it the objects are those of a fresh installation');
+
+done_testing();
