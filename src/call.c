@@ -61,8 +61,8 @@ request_setting(const char *name)
 	return value != NULL && *value != '\0' ? value : NULL;
 }
 
-bool
-c360_under_postgrest(void)
+static bool
+under_postgrest(void)
 {
 	return request_setting("request.method") != NULL;
 }
@@ -91,7 +91,7 @@ to_interface(ErrorData *error)
 			}
 	}
 	if ((error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
-		 error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED) && c360_under_postgrest())
+		 error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED) && under_postgrest())
 	{
 		become_conflict(error, "concurrent change, try again",
 						"retry: another transaction changed the same rows");

@@ -23,7 +23,6 @@
 
 extern Datum c360_call(FunctionCallInfo fcinfo, const char *name, PGFunction body);
 extern void c360_become(Oid role);
-extern bool c360_under_postgrest(void);
 extern char *c360_idempotency_header(void);
 
 extern char *c360_arg_text(FunctionCallInfo fcinfo, int n, const char *name, int longest);
