@@ -39,9 +39,15 @@ heading () {
     printf '\n== %s\n' "$*"
 }
 
-# A cluster for one command, its superuser named postgres whoever we are.
+# A cluster for one command, which acts as superuser postgres whoever we are.
 with_cluster () {
-    USER=postgres LOGNAME=postgres pg_virtualenv -t -v "$major" "$@"
+    pg_virtualenv -t -v "$major" sh -euc '
+        if [ "$PGUSER" != postgres ]; then
+            echo "CREATE ROLE postgres SUPERUSER LOGIN PASSWORD :'"'password'"'" |
+                psql -Xq -v ON_ERROR_STOP=1 -v password="$PGPASSWORD"
+            export PGUSER=postgres
+        fi
+        exec "$@"' sh "$@"
 }
 
 check_regress () {
@@ -106,9 +112,12 @@ check_tap () {
     if ! "${as_server_user[@]}" env PATH="$bindir:$PATH" TMPDIR="$work/tap" TESTDIR="$work/tap" \
             PG_REGRESS="$pgxs_tests/regress/pg_regress" PG_TEST_EXTRA= \
             prove --timer -j 2 -I "$pgxs_tests/perl" -I test/t ${TAP_TESTS:-test/t/*.pl}; then
-        for log in $(grep -l '^\(\[[^]]*\] \)*not ok\|died\|Bail out' "$work"/tap/tmp_check/log/regress_log_* 2>/dev/null); do
+        for log in "$work"/tap/tmp_check/log/regress_log_*; do
+            grep -Eq '(^|\) )not ok|Bail out|exited with' "$log" || continue
             printf '\n-- %s\n' "$(basename "$log")"
-            tail -n 60 "$log"
+            grep -E -A 15 '(^|\) )not ok' "$log" | head -n 200 || true
+            echo ...
+            tail -n 40 "$log"
         done
         return 1
     fi

@@ -93,6 +93,22 @@ ALTER TABLE c360.customer_wallets ADD CHECK (balance > 2000000) NOT VALID;
 SELECT is(pg_temp.failure($$SELECT c360_freeze_wallet('0901000002', 'a reason')$$), '23514', 'CHECK not valid for old rows');
 ROLLBACK TO clean;
 
+-- a CHECK that rests on something that changes between two calls
+CREATE FUNCTION shop.allowed(amount bigint) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT amount <> 90';
+CREATE FUNCTION shop.allowed_too(amount bigint) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RETURN amount <> 92; END';
+CREATE DOMAIN shop.amount AS bigint CHECK (value <> 94);
+ALTER TABLE c360.wallet_transactions ADD CHECK (shop.allowed(amount)), ADD CHECK (shop.allowed_too(amount)),
+    ADD CHECK (amount::shop.amount IS NOT NULL);
+SELECT is(pg_temp.failure(format('SELECT c360_deposit(%L, %s)', '0901000002', n)), expected, format('first, %s', n))
+FROM (VALUES (90, '23514'), (91, 'none'), (92, '23514'), (93, 'none'), (94, '23514'), (95, 'none')) AS t (n, expected);
+CREATE OR REPLACE FUNCTION shop.allowed(amount bigint) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT amount <> 91';
+CREATE OR REPLACE FUNCTION shop.allowed_too(amount bigint) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RETURN amount <> 93; END';
+ALTER DOMAIN shop.amount DROP CONSTRAINT amount_check;
+ALTER DOMAIN shop.amount ADD CHECK (value <> 95) NOT VALID;
+SELECT is(pg_temp.failure(format('SELECT c360_deposit(%L, %s)', '0901000002', n)), expected, format('then, %s', n))
+FROM (VALUES (90, 'none'), (91, '23514'), (92, 'none'), (93, '23514'), (94, 'none'), (95, '23514')) AS t (n, expected);
+ROLLBACK TO clean;
+
 -- Generated columns --------------------------------------------------------
 
 ALTER TABLE c360.customer_wallets ADD both_balances bigint GENERATED ALWAYS AS (balance + virtual_balance) STORED,
@@ -217,6 +233,18 @@ ROLLBACK TO clean;
 ALTER TABLE c360.virtual_credit_uses ADD CONSTRAINT shop_later UNIQUE (amount) DEFERRABLE INITIALLY DEFERRED;
 SELECT c360_withdraw(phone, 3) FROM unnest(ARRAY['0901000001', '0901000002']) AS phone \g /dev/null
 SELECT is(shop.deferred(), '23505', 'a deferred unique constraint is looked at later');
+ROLLBACK TO clean;
+ALTER TABLE c360.customer_wallets ADD CONSTRAINT shop_later UNIQUE (balance) DEFERRABLE INITIALLY DEFERRED;
+SELECT c360_deposit('0901000001', 994) \g /dev/null
+SELECT is(shop.deferred(), '23505', 'of a changed row, too');
+SELECT c360_deposit('0901000001', 1) \g /dev/null
+SELECT is(shop.deferred(), 'none', 'a later change can meet it');
+ROLLBACK TO clean;
+ALTER TABLE c360.virtual_credits ADD CONSTRAINT shop_exclude EXCLUDE USING btree (customer_id WITH =)
+    WHERE (kind = 'PROMOTION' AND remaining_amount > 0);
+SELECT c360_issue_credit('0901000001', 1, 'PROMOTION') \g /dev/null
+SELECT is(pg_temp.failure($$SELECT c360_issue_credit('0901000001', 1, 'PROMOTION')$$), '23P01', 'an exclusion constraint');
+SELECT is(pg_temp.failure($$SELECT c360_issue_credit('0901000002', 1, 'PROMOTION')$$), 'none', 'of another customer');
 ROLLBACK TO clean;
 
 -- Defaults -----------------------------------------------------------------
@@ -536,7 +564,7 @@ SELECT is((SELECT note FROM c360_wallet_transactions('0911000001', max_rows => 1
           (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 62) i), 'a long note that is stored out of line');
 ROLLBACK TO clean;
 
--- What c360 needs of its tables: without it, 55000 and how to get it back.
+-- What c360 needs of its tables: without it, 55000 and what to do.
 CREATE FUNCTION shop.without(change text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     answer text;
@@ -549,11 +577,14 @@ EXCEPTION WHEN SQLSTATE 'SH000' THEN
     RETURN sqlerrm;
 END $$;
 SELECT is(shop.without(change), '55000 / Run SELECT c360_install();', change) FROM unnest(ARRAY[
-    'ALTER TABLE c360.virtual_credits RENAME TO lots', 'ALTER TABLE c360.wallet_transactions RENAME COLUMN source TO origin',
+    'ALTER SCHEMA c360 RENAME TO money', 'ALTER TABLE c360.virtual_credits RENAME TO lots',
+    'DELETE FROM c360.table_versions WHERE version > 3']) AS change;
+SELECT matches(shop.without(change), '^55000 / .*\mkeep\M', change) FROM unnest(ARRAY[
+    'ALTER TABLE c360.wallet_transactions RENAME COLUMN source TO origin',
+    'ALTER TABLE c360.customer_activities ALTER topic TYPE varchar(50)',
     'ALTER INDEX c360.virtual_credits_fifo_idx RENAME TO fifo', 'DROP INDEX c360.wallet_transactions_idempotency_key_key',
-    'ALTER SCHEMA c360 RENAME TO money', 'DELETE FROM c360.table_versions WHERE version > 3',
-    'ALTER TABLE c360.virtual_credits ALTER id DROP IDENTITY', 'CREATE TABLE shop.child () INHERITS (c360.customer_wallets)',
-    'ALTER TABLE c360.customer_activities ALTER topic TYPE varchar(50)']) AS change;
+    'ALTER TABLE c360.virtual_credits ALTER id DROP IDENTITY',
+    'CREATE TABLE shop.child () INHERITS (c360.customer_wallets)']) AS change;
 SELECT is(pg_temp.failure($$SELECT c360_deposit('0901000001', 1)$$), 'none', 'all is well again');
 SELECT is_empty('SELECT * FROM c360_verify_wallets()', 'after all this the books are sound');
 

@@ -135,6 +135,24 @@ BEGIN
     END;
 END $$;
 
+-- A trigger of the shop's that names nothing fully finds the server's names
+-- for every caller.
+CREATE FUNCTION public.shop_look() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    found_name text;
+    n bigint := 1;
+BEGIN
+    SELECT relname INTO found_name FROM pg_class WHERE relname = 'pg_class' LIMIT 1;
+    IF lower(found_name) <> 'pg_class' OR n + 1 <> 2 THEN
+        RAISE EXCEPTION 'found something else' USING ERRCODE = 'EV002';
+    END IF;
+    RETURN new;
+END $$;
+CREATE TRIGGER shop_look BEFORE INSERT OR UPDATE ON c360.wallet_transactions FOR EACH ROW EXECUTE FUNCTION public.shop_look();
+CREATE TRIGGER shop_look BEFORE INSERT OR UPDATE ON c360.customer_wallets FOR EACH ROW EXECUTE FUNCTION public.shop_look();
+CREATE TRIGGER shop_look BEFORE INSERT OR UPDATE ON c360.customers FOR EACH ROW EXECUTE FUNCTION public.shop_look();
+CREATE TRIGGER shop_look BEFORE INSERT OR UPDATE ON c360.settings FOR EACH ROW EXECUTE FUNCTION public.shop_look();
+
 -- Statements name their functions and types themselves; what they call must
 -- find its own. <m> stands for the columns of a movement but ids and times.
 CREATE TEMP TABLE story (n integer GENERATED ALWAYS AS IDENTITY, statement text, expected text);

@@ -169,6 +169,11 @@ SELECT is(pg_temp.outcome(call), expected, format('%s: %s', n, call)) FROM (VALU
     (62, format($$c360_cancel_credit(%s, 'other reason', 'c')$$, :lot), 'PT409 key_reused'),
     (63, format($$c360_cancel_credit(%s, 'a reason', 'c')$$, pg_temp.lot('one')), 'PT409 key_reused'),
     (64, format($$c360_cancel_credit(%s, 'a reason', 'c')$$, pg_temp.lot('two')), 'PT409 key_reused'),
+    -- the same arguments of another operation
+    (65, $$c360_deposit('0902000001', 5, 'MANUAL', idempotency_key => 'op')$$, 'done'),
+    (66, $$c360_withdraw('0902000001', 5, 'MANUAL', idempotency_key => 'op')$$, 'PT409 key_reused'),
+    (67, $$c360_issue_credit('0902000001', 5, 'MANUAL', idempotency_key => 'op')$$, 'PT409 key_reused'),
+    (68, $$c360_deposit('0902000001', 5, 'MANUAL', idempotency_key => 'op')$$, 'replayed'),
     -- texts cannot run into one another
     (70, $$c360_deposit('0902000001', 5, 'MANUAL', 'a', 'bc', NULL, 'run')$$, 'done'),
     (71, $$c360_deposit('0902000001', 5, 'MANUAL', 'ab', 'c', NULL, 'run')$$, 'PT409 key_reused'),

@@ -311,8 +311,8 @@ BEGIN
         WHEN 'deposit' THEN do_deposit(p, current_setting('model.amount')::numeric, r.at)
         WHEN 'issue' THEN do_issue(p, current_setting('model.amount')::numeric, current_setting('model.kind'),
                                    nullif(current_setting('model.source'), ''), nullif(current_setting('model.until'), '')::timestamptz,
-                                   (a.lots -> 0 ->> 'credit_id')::bigint, r.at)
-        WHEN 'withdraw' THEN do_withdraw(p, current_setting('model.amount')::numeric, a.transaction_id, r.at)
+                                   coalesce((a.lots -> 0 ->> 'credit_id')::bigint, - step), r.at)
+        WHEN 'withdraw' THEN do_withdraw(p, current_setting('model.amount')::numeric, coalesce(a.transaction_id, - step), r.at)
         WHEN 'refund' THEN do_refund(current_setting('model.id')::bigint, nullif(current_setting('model.amount'), '')::numeric, r.at)
         WHEN 'adjust' THEN do_adjust(p, current_setting('model.amount')::numeric, r.at)
         WHEN 'cancel' THEN do_cancel(current_setting('model.id')::bigint, r.at) END;
@@ -475,6 +475,16 @@ FROM (VALUES ('deposit', 'done'), ('deposit', '22023 invalid_amount'), ('deposit
     ('cancel', 'PT409 credit_not_active'), ('cancel', 'PT404 credit_not_found'), ('replay', 'replayed'),
     ('withdraw', 'PT409 key_reused'), ('time', 'done'), ('expire', 'done'), ('freeze', 'done'), ('blacklist', 'done'),
     ('rules', 'done')) AS t (operation, outcome);
+SELECT cmp_ok(n, '>=', least, format('%s: %s at least', what, least)) FROM (VALUES
+    ('lots used', 100::bigint, (SELECT count(*) FROM parts)),
+    ('withdrawals from several lots', 20, (SELECT count(*) FROM (SELECT FROM parts GROUP BY transaction_id HAVING count(*) > 1) p)),
+    ('refunds to several lots', 5, (SELECT count(*) FROM (
+        SELECT FROM c360.virtual_credit_uses JOIN c360.wallet_transactions t ON t.id = transaction_id AND t.type = 'REFUND'
+        GROUP BY t.id HAVING count(*) > 1) p)),
+    ('refunds to lots cancelled meanwhile', 3, (SELECT count(*) FROM c360.wallet_transactions
+        WHERE type = 'VIRTUAL_CANCEL' AND operation = 'refund')),
+    ('lots that expired again', 3, (SELECT count(*) FROM (SELECT FROM c360.wallet_transactions
+        WHERE type = 'VIRTUAL_EXPIRE' GROUP BY credit_id HAVING count(*) > 1) p))) AS t (what, least, n);
 SELECT is_empty('SELECT * FROM c360_verify_wallets()', 'the books are sound');
 SELECT diag(string_agg(line, E'\n' ORDER BY line)) FROM (
     SELECT format('%s: %s', operation, string_agg(format('%s %s', n, outcome), ', ' ORDER BY n DESC)) AS line

@@ -1,5 +1,6 @@
 -- Bank transfers: stored, decided, linked, deposited.  Phones 0915, ids 915.
-\set shown 'result, phone, c.customer_id = test.customer(phone) AS his, customer_created AS created, transaction_id IS NOT NULL AS paid, amount'
+\set told 'result, phone, c.customer_id = test.customer(phone) AS his, customer_created AS created, transaction_id IS NOT NULL AS paid'
+\set shown :told ', amount'
 
 CREATE FUNCTION test.transfer(id bigint, content text, amount bigint, further jsonb DEFAULT '{}') RETURNS jsonb
 LANGUAGE sql AS $$
@@ -101,12 +102,12 @@ SELECT result, links, matches, deposits FROM unnest(ARRAY[915050, 915051]) AS n,
 
 -- The same id again changes nothing; a difference is kept.
 SELECT balance FROM c360_wallet('0915000001');
-SELECT result, phone, c.customer_id = test.customer(phone) AS his, customer_created AS created, transaction_id IS NOT NULL AS paid FROM c360_ingest_bank_transaction(test.transfer(915001, 'CK 0915000001 tien hang', 150000)) AS c;
+SELECT :told FROM c360_ingest_bank_transaction(test.transfer(915001, 'CK 0915000001 tien hang', 150000)) AS c;
 SELECT count(*) FROM c360.balance_history_differences d JOIN c360.balance_history h ON h.id = d.bank_transaction_id WHERE h.sepay_id = 915001;
-SELECT result, phone, c.customer_id = test.customer(phone) AS his, customer_created AS created, transaction_id IS NOT NULL AS paid FROM c360_ingest_bank_transaction(test.transfer(915001, 'CK 0915000001 tien hang', 150001)) AS c;
-SELECT result, phone, c.customer_id = test.customer(phone) AS his, customer_created AS created, transaction_id IS NOT NULL AS paid FROM c360_ingest_bank_transaction(test.transfer(915001, 'CK 0915000002 tien hang', 150000)) AS c;
-SELECT result, phone, c.customer_id = test.customer(phone) AS his, customer_created AS created, transaction_id IS NOT NULL AS paid FROM c360_ingest_bank_transaction(test.transfer(915001, 'CK 0915000002 tien hang', 150000)) AS c;
-SELECT result, phone, c.customer_id = test.customer(phone) AS his, customer_created AS created, transaction_id IS NOT NULL AS paid FROM c360_ingest_bank_transaction(test.transfer(915030, 'chuyen tien', 3000)) AS c;
+SELECT :told FROM c360_ingest_bank_transaction(test.transfer(915001, 'CK 0915000001 tien hang', 150001)) AS c;
+SELECT :told FROM c360_ingest_bank_transaction(test.transfer(915001, 'CK 0915000002 tien hang', 150000)) AS c;
+SELECT :told FROM c360_ingest_bank_transaction(test.transfer(915001, 'CK 0915000002 tien hang', 150000)) AS c;
+SELECT :told FROM c360_ingest_bank_transaction(test.transfer(915030, 'chuyen tien', 3000)) AS c;
 SELECT d.raw_data ->> 'content' AS content, d.raw_data ->> 'transferAmount' AS amount
 FROM c360.balance_history_differences d JOIN c360.balance_history h ON h.id = d.bank_transaction_id
 WHERE h.sepay_id = 915001 ORDER BY d.received_at;

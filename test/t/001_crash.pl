@@ -201,16 +201,20 @@ sub kill_server
     my @all = ($postmaster, children_of($postmaster));
     kill KILL => $_ foreach shuffle @all;
     $node->{_pid} = undef;
-    # a postmaster that init has not yet buried keeps the next one from starting
     my $give_up = time() + $PostgreSQL::Test::Utils::timeout_default;
     foreach my $pid (@all)
     {
-        while ((state_and_parent($pid))[0] !~ ($pid == $postmaster ? qr/gone/ : qr/gone|Z/))
+        while ((state_and_parent($pid))[0] !~ /gone|Z/)
         {
             die "process $pid does not go away" if time() > $give_up;
             usleep(10_000);
         }
     }
+    # While nobody has asked how the dead postmaster ended, the next one takes
+    # it for alive; where nobody ever asks, its lock file has to go.
+    $give_up = time() + 5;
+    usleep(10_000) while (state_and_parent($postmaster))[0] eq 'Z' && time() < $give_up;
+    unlink $node->data_dir . '/postmaster.pid' if (state_and_parent($postmaster))[0] eq 'Z';
     return scalar @all;
 }
 

@@ -53,13 +53,15 @@ our @READS = (
 # by their type; these work only inside c360's own functions, reads included.
 our %NOT_CALLED = map { $_ => 1 } qw(c360_become_owner c360_current_actor c360_require_customer);
 
-# A cluster whose databases are UTF-8 whatever the environment says.
+# A cluster whose databases are UTF-8 and whose superuser is postgres, whatever
+# the environment says.
 sub new_node
 {
     my ($name, %init) = @_;
     my $node = PostgreSQL::Test::Cluster->new($name);
 
-    $node->init(extra => [ '--locale=C.UTF-8', '--encoding=UTF8' ], %init);
+    $ENV{PGUSER} = 'postgres';
+    $node->init(extra => [ '--locale=C.UTF-8', '--encoding=UTF8', '--username=postgres' ], %init);
     $node->append_conf('postgresql.conf', "timezone = 'UTC'\n");
     return $node;
 }
