@@ -14,13 +14,11 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "activity.h"
@@ -421,51 +419,34 @@ decide_transfer(const C360Payload *payload, BankResult *result)
 	record_result(result->bank_transaction_id, result->result, seen);
 }
 
-/* Errors that concern the transaction or the server, not this transfer. */
-static bool
-concerns_everything(int sqlerrcode)
+typedef struct Attempt
 {
-	int			category = ERRCODE_TO_CATEGORY(sqlerrcode);
+	const C360Payload *payload;
+	BankResult *result;
+} Attempt;
 
-	return category == ERRCODE_TRANSACTION_ROLLBACK || category == ERRCODE_OPERATOR_INTERVENTION ||
-		category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_SYSTEM_ERROR;
+static void
+attempt(void *arg)
+{
+	Attempt    *this = arg;
+
+	decide_transfer(this->payload, this->result);
 }
 
 /* Decides in a subtransaction; a failure leaves the row and its reason. */
 static void
 decide_or_fail(const C360Payload *payload, BankResult *result)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
 	BankResult	before = *result;
+	Attempt		this = {payload, result};
+	ErrorData  *error = c360_try(attempt, &this);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		decide_transfer(payload, result);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (concerns_everything(error->sqlerrcode))
-			ReThrowError(error);
-		*result = before;
-		result->result = "failed";
-		record_failure(result->bank_transaction_id,
-					   psprintf("%s %s", unpack_sql_state(error->sqlerrcode), error->message));
-	}
-	PG_END_TRY();
+	if (error == NULL)
+		return;
+	*result = before;
+	result->result = "failed";
+	record_failure(result->bank_transaction_id,
+				   psprintf("%s %s", unpack_sql_state(error->sqlerrcode), error->message));
 }
 
 /*

@@ -22,6 +22,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/jsonb.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "call.h"
@@ -160,6 +161,49 @@ c360_call(FunctionCallInfo fcinfo, const char *name, PGFunction body)
 	return result;
 }
 
+/* Errors that concern the transaction or the server, not what was tried. */
+static bool
+concerns_everything(int sqlerrcode)
+{
+	int			category = ERRCODE_TO_CATEGORY(sqlerrcode);
+
+	return category == ERRCODE_TRANSACTION_ROLLBACK || category == ERRCODE_OPERATOR_INTERVENTION ||
+		category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_SYSTEM_ERROR;
+}
+
+/*
+ * Runs body(arg) in a subtransaction. Answers NULL, or the error that it was
+ * rolled back for.
+ */
+ErrorData *
+c360_try(void (*body) (void *), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		body(arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (error != NULL && concerns_everything(error->sqlerrcode))
+		ReThrowError(error);
+	return error;
+}
+
 /*
  * The Idempotency-Key header of the HTTP request, if the request names the
  * function that runs: calls inside another function have no key of theirs.
@@ -174,6 +218,9 @@ c360_idempotency_header(void)
 	JsonbValue	buffer;
 	JsonbValue *value;
 
+	/* a call by a trigger, perhaps a deferred one, is none of the request's */
+	if (DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)) > 0)
+		return NULL;
 	if (innermost == NULL || innermost->outer != NULL || last == NULL || headers == NULL ||
 		last - path < 4 || strncmp(last - 4, "/rpc", 4) != 0 ||
 		strcmp(last + 1, innermost->name) != 0)

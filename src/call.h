@@ -23,6 +23,7 @@
 
 extern Datum c360_call(FunctionCallInfo fcinfo, const char *name, PGFunction body);
 extern void c360_become(Oid role);
+extern ErrorData *c360_try(void (*body) (void *), void *arg);
 extern char *c360_idempotency_header(void);
 
 extern char *c360_arg_text(FunctionCallInfo fcinfo, int n, const char *name, int longest);
@@ -33,6 +34,6 @@ extern int64 c360_arg_positive(FunctionCallInfo fcinfo, int n, const char *name)
 extern TimestampTz c360_arg_time(FunctionCallInfo fcinfo, int n, const char *name);
 extern void c360_check_length(const char *value, const char *name, int longest);
 extern int	c360_trimmed_length(const char *value);
-extern void c360_missing_argument(const char *name) pg_attribute_noreturn();
+extern void c360_missing_argument(const char *name) __attribute__((noreturn));
 
 #endif							/* C360_CALL_H */

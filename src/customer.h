@@ -14,6 +14,6 @@ extern int64 c360_customer_by_phone(C360Store *store, const char *phone);
 extern int64 c360_customer_create(C360Store *store, const char *phone, const char *name,
 								  const char *source, bool *created);
 extern void c360_check_tries(int tries);
-extern void c360_customer_unknown(const char *phone) pg_attribute_noreturn();
+extern void c360_customer_unknown(const char *phone) __attribute__((noreturn));
 
 #endif							/* C360_CUSTOMER_H */

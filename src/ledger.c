@@ -207,6 +207,7 @@ lock_wallet(C360Store *store, int64 customer_id, C360Row *customer, bool skip_lo
 	for (int tries = 0;; tries++)
 	{
 		C360Row    *row = c360_find(store, C360_WALLET_BY_CUSTOMER, Int64GetDatum(customer_id));
+		C360Wallet *wallet;
 
 		if (row == NULL)
 		{
@@ -220,7 +221,9 @@ lock_wallet(C360Store *store, int64 customer_id, C360Row *customer, bool skip_lo
 			case C360_LOCKED:
 				if (c360_store_refresh(store) || customer == NULL)
 					customer = customer_of_wallet(store, customer_id);
-				return load_wallet(store, row, customer);
+				wallet = load_wallet(store, row, customer);
+				c360_row_done(customer);
+				return wallet;
 			case C360_LOCK_BUSY:
 				return NULL;
 			case C360_LOCK_GONE:
@@ -510,6 +513,20 @@ c360_parts_of(C360Store *store, int64 transaction_id)
 	return movement.parts;
 }
 
+/* What a refund gave back to cancelled lots, which its next rows took again. */
+static int64
+cancelled_again(C360Store *store, int64 refund_id)
+{
+	C360Scan   *scan = c360_scan_begin(store, C360_LEDGER_BY_REFUNDED, Int64GetDatum(refund_id));
+	C360Row    *row;
+	int64		sum = 0;
+
+	while ((row = c360_scan_next(scan)) != NULL)
+		sum += c360_get_int64(row, LEDGER_amount);
+	c360_scan_end(scan);
+	return sum;
+}
+
 static void
 movement_from_row(C360Store *store, C360Row *row, C360Movement *movement)
 {
@@ -525,6 +542,8 @@ movement_from_row(C360Store *store, C360Row *row, C360Movement *movement)
 					  c360_get_time(row, LEDGER_credit_expires_at));
 	else
 		movement->parts = c360_parts_of(store, movement->id);
+	if (strcmp(movement->type, "REFUND") == 0)
+		movement->virtual_balance -= cancelled_again(store, movement->id);
 	movement->replayed = true;
 }
 

@@ -175,6 +175,7 @@ c360_lot_restore(C360Wallet *wallet, C360LotPart *part)
 	c360_put_text(row, LOT_status, "ACTIVE");
 	c360_put_time(row, LOT_expires_at, part->expires_at);
 	c360_update(wallet->store, lot, row);
+	c360_row_done(lot);
 	return true;
 }
 
@@ -233,21 +234,66 @@ expire_wallet(C360Store *store, int64 customer_id, Expiry *expiry)
 	expiry->amount += lots.expired_amount;
 	if (lots.expired_count > 0)
 		c360_wallet_save(wallet);
+	c360_row_done(wallet->row);
 }
 
-static void
-expire_wallets(const int64 *customers, int ncustomers, Expiry *expiry)
+/* Some wallets, and what expiring them adds to. */
+typedef struct Chunk
 {
+	const int64 *customers;
+	int			ncustomers;
+	Expiry	   *expiry;
+} Chunk;
+
+static void
+expire_chunk(void *arg)
+{
+	Chunk	   *chunk = arg;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "c360 expiry",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	C360Store  *store = c360_store_open();
 
-	for (int i = 0; i < ncustomers && expiry->count < expiry->max_lots; i++)
-		expire_wallet(store, customers[i], expiry);
+	for (int i = 0; i < chunk->ncustomers && chunk->expiry->count < chunk->expiry->max_lots; i++)
+		expire_wallet(store, chunk->customers[i], chunk->expiry);
 	c360_store_close(store);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
+}
+
+/* A wallet that cannot be expired must not keep the others from it. */
+static void
+expire_one_by_one(const int64 *customers, int ncustomers, Expiry *expiry)
+{
+	for (int i = 0; i < ncustomers; i++)
+	{
+		Expiry		before = *expiry;
+		Chunk		chunk = {&customers[i], 1, expiry};
+		ErrorData  *error = c360_try(expire_chunk, &chunk);
+
+		if (error == NULL)
+			continue;
+		*expiry = before;
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("could not expire the credits of customer %lld", (long long) customers[i]),
+				 errdetail("%s", error->message)));
+		FreeErrorData(error);
+	}
+}
+
+static void
+expire_wallets(const int64 *customers, int ncustomers, Expiry *expiry)
+{
+	Expiry		before = *expiry;
+	Chunk		chunk = {customers, ncustomers, expiry};
+	ErrorData  *error = c360_try(expire_chunk, &chunk);
+
+	if (error == NULL)
+		return;
+	FreeErrorData(error);
+	*expiry = before;
+	expire_one_by_one(customers, ncustomers, expiry);
 }
 
 static Datum

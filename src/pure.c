@@ -17,6 +17,13 @@
 #include "phone.h"
 #include "transfer.h"
 
+/*
+ * Everybody may call these, and the pure parts cannot be interrupted: with
+ * these bounds a call ends within about a second.
+ */
+#define LONGEST_CONTENT 1000000
+#define MOST_IGNORED 1000
+
 PG_FUNCTION_INFO_V1(c360_normalize_phone);
 PG_FUNCTION_INFO_V1(c360_carrier_of_phone);
 PG_FUNCTION_INFO_V1(c360_require_phone);
@@ -64,6 +71,11 @@ read_ignored(ArrayType *array, size_t *count)
 	C360Ignored *ignored;
 
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &nvalues);
+	if (nvalues > MOST_IGNORED)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("too many items"),
+				 errdetail("too_many: %d ignored numbers, at most %d", nvalues, MOST_IGNORED)));
 	ignored = palloc0(sizeof(C360Ignored) * (nvalues + 1));
 	*count = 0;
 	for (int i = 0; i < nvalues; i++)
@@ -96,6 +108,12 @@ c360_parse_transfer(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	content = PG_GETARG_TEXT_PP(0);
 	length = VARSIZE_ANY_EXHDR(content);
+	if (length > LONGEST_CONTENT)
+		ereport(ERROR,
+				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+				 errmsg("text is too long"),
+				 errdetail("too_long: content has %zu bytes, at most %d are read",
+						   length, LONGEST_CONTENT)));
 	ignored = PG_ARGISNULL(1) ? NULL : read_ignored(PG_GETARG_ARRAYTYPE_P(1), &nignored);
 	candidates = palloc_extended(sizeof(C360Candidate) * (c360_transfer_capacity(length) + 1),
 								 MCXT_ALLOC_HUGE);

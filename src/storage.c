@@ -387,6 +387,8 @@ find_index(Oid schema, C360Index index)
 	if (!OidIsValid(catalog.indexes[index]) ||
 		IndexGetRelation(catalog.indexes[index], true) != catalog.tables[def->table].relid)
 		not_usable(psprintf("Index c360.%s is missing.", def->name));
+	if (!get_index_isvalid(catalog.indexes[index]))
+		not_usable(psprintf("Index c360.%s is not valid: REINDEX it.", def->name));
 }
 
 static void
@@ -412,10 +414,14 @@ load_catalog(void)
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * If invalidations keep coming the catalog stays marked as stale: it is read
+ * again at the next need, and a table's part of it under the table's lock.
+ */
 static void
 require_catalog(void)
 {
-	while (!catalog.valid)
+	for (int tries = 0; !catalog.valid && tries < 3; tries++)
 	{
 		uint64		before = invalidations;
 
@@ -578,6 +584,24 @@ c360_store_open(void)
 	return store;
 }
 
+static void
+lock_table(C360Table table)
+{
+	for (;;)
+	{
+		Oid			relid;
+
+		require_catalog();
+		relid = catalog.tables[table].relid;
+		LockRelationOid(relid, table_defs[table].lockmode);
+		if (catalog.valid)
+			break;
+		load_catalog();
+		if (catalog.tables[table].relid == relid)
+			break;
+	}
+}
+
 /*
  * Opens a table when it is first needed: a withdrawal without lots should not
  * pay for theirs. What the catalog says of it holds from the lock on.
@@ -591,11 +615,7 @@ need_table(C360Store *store, C360Table table)
 	{
 		MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 
-		do
-		{
-			require_catalog();
-			LockRelationOid(catalog.tables[table].relid, table_defs[table].lockmode);
-		} while (!catalog.valid);
+		lock_table(table);
 		open->rel = table_open(catalog.tables[table].relid, NoLock);
 		c360_set_range_table(store->estate, table + 1, catalog.tables[table].relid,
 							 table_defs[table].lockmode, bms_copy(catalog.tables[table].updated));
@@ -723,6 +743,13 @@ c360_find(C360Store *store, C360Index index, Datum key)
 
 	c360_scan_end(scan);
 	return row;
+}
+
+/* Lets go of a row that was found, and of the page it stands on. */
+void
+c360_row_done(C360Row *row)
+{
+	ExecClearTuple(row->slot);
 }
 
 static void
@@ -901,9 +928,11 @@ put_defaults(C360Row *row)
 	EState	   *estate = row->store->estate;
 	Relation	rel = need_table(row->store, row->table);
 	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+	/* a copy: a default that is a function may call c360 */
+	List	   *defaulted = list_copy(catalog.tables[row->table].defaulted);
 	ListCell   *cell;
 
-	foreach(cell, catalog.tables[row->table].defaulted)
+	foreach(cell, defaulted)
 	{
 		int			attnum = lfirst_int(cell);
 		Node	   *value = build_column_default(rel, attnum);

@@ -154,6 +154,7 @@ extern C360Scan *c360_scan_begin(C360Store *store, C360Index index, Datum key);
 extern C360Scan *c360_scan_begin_all(C360Store *store, C360Index index);
 extern C360Row *c360_scan_next(C360Scan *scan);
 extern void c360_scan_end(C360Scan *scan);
+extern void c360_row_done(C360Row *row);
 extern C360LockResult c360_lock(C360Store *store, C360Row *row, bool skip_locked);
 
 /* writing: a new row, or a changed copy of a stored one */

@@ -369,9 +369,9 @@ restore_lots(C360Wallet *wallet, const Withdrawal *withdrawal, C360Movement *mov
 	movement->real_change = amount;
 }
 
-/* What came back to a cancelled lot is cancelled at once. */
+/* What came back to a cancelled lot is cancelled at once, by rows of its own. */
 static void
-cancel_again(C360Wallet *wallet, List *cancelled)
+cancel_again(C360Wallet *wallet, C360Movement *refund, List *cancelled)
 {
 	ListCell   *cell;
 
@@ -381,9 +381,11 @@ cancel_again(C360Wallet *wallet, List *cancelled)
 		C360Movement movement = {.operation = "refund",.type = "VIRTUAL_CANCEL"};
 
 		movement.virtual_change = -part->amount;
+		movement.refunded_transaction_id = refund->id;
 		movement.parts = list_make1(part);
 		c360_post(wallet, &movement);
 	}
+	refund->virtual_balance = wallet->virtual_balance;
 }
 
 static Datum
@@ -421,7 +423,7 @@ refund(PG_FUNCTION_ARGS)
 	c360_lots_expire(wallet);
 	restore_lots(wallet, &withdrawal, &movement, amount, &cancelled);
 	c360_post(wallet, &movement);
-	cancel_again(wallet, cancelled);
+	cancel_again(wallet, &movement, cancelled);
 	return finish(fcinfo, wallet, &movement);
 }
 

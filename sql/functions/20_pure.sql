@@ -35,4 +35,6 @@ COMMENT ON FUNCTION @extschema@.c360_parse_transfer(text, text[]) IS
 
 content: as the bank sent it; NULL or blank gives no rows.
 ignored: numbers that never count, in any spelling (the shop''s own accounts and hotline).
-Answer: kind (qr_code, phone or part), value (upper case, normalized, as written), position (in characters, from 1), confidence (0 to 1).';
+At most 1,000,000 bytes of content and 1,000 ignored numbers.
+Answer: kind (qr_code, phone or part), value (upper case, normalized, as written), position (in characters, from 1), confidence (0 to 1).
+Errors: 22001 too_long; 22023 too_many.';

@@ -9,7 +9,7 @@ COMMENT ON FUNCTION @extschema@.c360_become_owner() IS
 Errors: 55000 tables not installed or older than the code.';
 
 CREATE FUNCTION @extschema@.c360_current_actor() RETURNS text
-LANGUAGE c STABLE STRICT PARALLEL RESTRICTED
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'c360_current_actor';
 COMMENT ON FUNCTION @extschema@.c360_current_actor() IS
 'Internal: who does this.
@@ -26,7 +26,7 @@ COMMENT ON FUNCTION @extschema@.c360_require_phone(text) IS
 Errors: 22004 NULL; 22023 invalid_phone.';
 
 CREATE FUNCTION @extschema@.c360_require_customer(phone text) RETURNS bigint
-LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE

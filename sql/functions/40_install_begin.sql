@@ -19,7 +19,7 @@ BEGIN
         SELECT format('%s is owned by %s', c.oid::regclass, c.relowner::regrole) INTO foreign_object
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE (n.nspname = 'c360' AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-               OR n.nspname = '@extschema@' AND c.relname = ANY (view_names))
+               OR n.oid = '@extschema@'::regnamespace AND c.relname = ANY (view_names))
           AND c.relowner <> current_user::regrole
         ORDER BY c.relname LIMIT 1;
     END IF;

@@ -39,6 +39,13 @@
     COMMENT ON VIEW @extschema@.c360_settings IS
         'Business rules of the shop and their values; changed by c360_set()';
 
+    -- nobody slipped one of his in since the check above
+    IF EXISTS (SELECT FROM pg_class WHERE relnamespace = '@extschema@'::regnamespace
+               AND relname = ANY (view_names) AND relowner <> current_user::regrole) THEN
+        RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = 'c360 tables belong to another role',
+            DETAIL = 'other_owner: a view of c360 is owned by another role';
+    END IF;
+
     -- PostgREST reads the schema again
     PERFORM pg_notify('pgrst', 'reload schema');
     RETURN installed::text;

@@ -2,7 +2,7 @@
 -- transactions and on standbys.
 
 CREATE FUNCTION @extschema@.c360_wallet(phone text) RETURNS @extschema@.c360_wallet_row
-LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -28,7 +28,7 @@ Errors: PT404 customer_not_found; 22004 missing_argument; 22023 invalid_phone; 5
 
 CREATE FUNCTION @extschema@.c360_wallets(phones text[] DEFAULT NULL, customer_ids bigint[] DEFAULT NULL)
 RETURNS SETOF @extschema@.c360_wallet_row
-LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -70,7 +70,7 @@ Errors: 22004 missing_argument; 22023 invalid_phone, too_many; 55000 not install
 CREATE FUNCTION @extschema@.c360_wallet_transactions(phone text, type text DEFAULT NULL,
     before_id bigint DEFAULT NULL, max_rows integer DEFAULT 50)
 RETURNS SETOF @extschema@.c360_wallet_transaction_row
-LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -123,7 +123,7 @@ Errors: PT404 customer_not_found, transaction_not_found; 22004 missing_argument;
 
 CREATE FUNCTION @extschema@.c360_balance_at(phone text, at timestamptz)
 RETURNS TABLE (balance bigint, virtual_balance bigint)
-LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL RESTRICTED ROWS 1 SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL UNSAFE ROWS 1 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -151,7 +151,7 @@ Errors: PT404 customer_not_found; 22004 missing_argument; 22023 invalid_phone; 5
 
 CREATE FUNCTION @extschema@.c360_expiring_credits(within interval DEFAULT '7 days')
 RETURNS TABLE (phone text, credit_id bigint, remaining bigint, expires_at timestamptz)
-LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -178,7 +178,7 @@ Errors: 22023 out_of_range; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_verify_wallets()
 RETURNS TABLE (customer_id bigint, problem text, expected bigint, found bigint)
-LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -244,6 +244,7 @@ BEGIN
     SELECT w.customer_id, format('refunds of transaction %s exceed it', w.id), w.amount,
            sum(r.amount)::bigint
     FROM c360.wallet_transactions r JOIN c360.wallet_transactions w ON w.id = r.refunded_transaction_id
+    WHERE r.type = 'REFUND'
     GROUP BY w.id HAVING sum(r.amount) > w.amount OR w.type <> 'WITHDRAW';
     RETURN QUERY
     SELECT r.customer_id, format('refunds of transaction %s exceed its lot %s', r.refunded_transaction_id, u.credit_id),

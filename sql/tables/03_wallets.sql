@@ -56,7 +56,9 @@ COMMENT ON TABLE c360.virtual_credits IS 'Lots of store credit, each with its ow
 -- with it. credit_id and credit_expires_at stand in rows that concern one lot
 -- (issue, expiry, cancellation); lots used or restored are rows of
 -- virtual_credit_uses. operation, idempotency_key and arguments_digest say
--- which call wrote the row; activity_id is the row of customer_activities that
+-- which call wrote the row. refunded_transaction_id is the withdrawal that a
+-- refund gives back, or the refund whose part for a cancelled lot a
+-- VIRTUAL_CANCEL takes again at once. activity_id is the row of customer_activities that
 -- holds its note.
 CREATE TABLE c360.wallet_transactions (
     id                      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 if [ -z "${C360_DEMO_CLUSTER:-}" ]; then
     major=${PG_MAJOR:-$("${PG_CONFIG:-pg_config}" --version | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')}
-    bold= plain=
+    bold='' plain=''
     if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
         bold=$'\033[1m' plain=$'\033[0m'
     fi

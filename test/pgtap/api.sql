@@ -118,7 +118,7 @@ FROM unnest(ARRAY['c360_install', 'c360_set', 'c360_deposit', 'c360_issue_credit
                   'c360_expire_all', 'c360_freeze_wallet', 'c360_unfreeze_wallet',
                   'c360_ingest_bank_transaction', 'c360_create_qr_code',
                   'c360_get_or_create_customer']) AS name;
-SELECT is(pg_temp.declared(name), 'stable restricted', name || ' only reads')
+SELECT is(pg_temp.declared(name), 'stable unsafe', name || ' only reads')
 FROM unnest(ARRAY['c360_wallet', 'c360_wallets', 'c360_wallet_transactions', 'c360_balance_at',
                   'c360_expiring_credits', 'c360_verify_wallets']) AS name;
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE provolatile = 'v' AND proparallel <> 'u'$$,
