@@ -383,7 +383,7 @@ SELECT c360_refund(:four, 1) \g /dev/null
 SELECT c360_cancel_credit(pg_temp.lot('B7'), 'taken back') \g /dev/null
 SELECT c360_issue_credit('0907000001', 2, source_id => 'B7') \g /dev/null
 SELECT is(pg_temp.say(c360_refund(:four)),
-          'REFUND 99: real 20, credit 79, then 20 + 81, available 52, lots B7=49 A7=30',
+          'REFUND 99: real 20, credit 79, then 20 + 32, available 52, lots B7=49 A7=30',
           'the refund has what came back');
 SELECT results_eq(
     $$SELECT t.type, t.operation, t.amount, t.real_change, t.virtual_change, t.balance_after,

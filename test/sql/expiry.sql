@@ -94,3 +94,27 @@ SELECT test.error_of($$SELECT c360_withdraw('0910000009', 10)$$);
 SELECT * FROM c360_expire_credits();
 
 SELECT * FROM c360_verify_wallets();
+
+-- A wallet that cannot be expired does not keep the others from it.
+CREATE FUNCTION test.refuse_expiry() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF new.type = 'VIRTUAL_EXPIRE' AND new.customer_id = test.customer('0910000091') THEN
+        RAISE EXCEPTION 'not this one';
+    END IF;
+    RETURN new;
+END $$;
+CREATE TRIGGER refuse_expiry BEFORE INSERT ON c360.wallet_transactions
+    FOR EACH ROW EXECUTE FUNCTION test.refuse_expiry();
+SELECT count(c360_issue_credit('091000009' || g, 10)) FROM generate_series(0, 2) g;
+UPDATE c360.virtual_credits SET expires_at = now() - interval '1 second'
+WHERE customer_id IN (test.customer('0910000090'), test.customer('0910000091'), test.customer('0910000092'));
+\set VERBOSITY sqlstate
+SELECT * FROM c360_expire_credits();
+\set VERBOSITY default
+SELECT c.phone, v.status FROM c360.virtual_credits v JOIN c360.customers c ON c.id = v.customer_id
+WHERE c.phone LIKE '091000009_' ORDER BY c.phone;
+DROP TRIGGER refuse_expiry ON c360.wallet_transactions;
+SELECT * FROM c360_expire_credits();
+SELECT c.phone, v.status FROM c360.virtual_credits v JOIN c360.customers c ON c.id = v.customer_id
+WHERE c.phone LIKE '091000009_' ORDER BY c.phone;
+SELECT * FROM c360_verify_wallets();

@@ -399,3 +399,9 @@ SELECT count(*), min("position"), max("position")
 FROM c360_parse_transfer((
 	SELECT string_agg(to_char(n % 100000, 'FM00000'), ' ')
 	FROM generate_series(1, 150000) AS n));
+
+-- Everybody may call it, so it has bounds.
+SELECT count(*) FROM c360_parse_transfer(repeat('x', 1000000));
+SELECT count(*) FROM c360_parse_transfer(repeat('x', 1000001));
+SELECT count(*) FROM c360_parse_transfer('123456', array_fill('1'::text, ARRAY[1000]));
+SELECT count(*) FROM c360_parse_transfer('123456', array_fill('1'::text, ARRAY[1001]));
