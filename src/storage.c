@@ -162,8 +162,9 @@ static struct
 static uint64 invalidations = 0;
 
 /*
- * CHECK constraints and index predicates of a table, compiled. To compile
- * them for each call cost 40 % of a withdrawal, so simple ones are kept for
+ * CHECK constraints and index predicates of a table, compiled, and what the
+ * executor asks of an index to put an entry into it. To compile them for each
+ * call cost 40 % of a withdrawal, so simple ones are kept for
  * the session: those of columns, constants and built-in functions, which hold
  * no state of the query that runs them (see is_simple). c360's own are
  * simple; if a DBA adds one that is not, the server compiles as usual.
@@ -175,6 +176,7 @@ typedef struct Compiled
 	ExprState **checks;			/* per CHECK constraint; NULL = not kept */
 	int			nindexes;
 	Oid		   *indexes;
+	IndexInfo **infos;			/* per index; NULL = not kept */
 	ExprState **predicates;		/* per index; NULL = none, or not kept */
 } Compiled;
 
@@ -510,6 +512,7 @@ compile_predicates(Relation rel, Compiled *table)
 
 	table->nindexes = list_length(indexes);
 	table->indexes = palloc(sizeof(Oid) * (table->nindexes + 1));
+	table->infos = palloc0(sizeof(IndexInfo *) * (table->nindexes + 1));
 	table->predicates = palloc0(sizeof(ExprState *) * (table->nindexes + 1));
 	for (int i = 0; i < table->nindexes; i++)
 	{
@@ -519,6 +522,13 @@ compile_predicates(Relation rel, Compiled *table)
 		table->indexes[i] = list_nth_oid(indexes, i);
 		if (predicate != NULL && !is_not_simple((Node *) predicate, NULL))
 			table->predicates[i] = ExecInitQual((List *) predicate, NULL);
+		/* other kinds keep state of the insert in there */
+		if (index->rd_rel->relam == BTREE_AM_OID && RelationGetIndexExpressions(index) == NIL &&
+			(predicate == NULL || table->predicates[i] != NULL))
+		{
+			table->infos[i] = BuildIndexInfo(index);
+			table->infos[i]->ii_PredicateState = table->predicates[i];
+		}
 		index_close(index, AccessShareLock);
 	}
 }
@@ -887,9 +897,10 @@ need_indexes(C360Store *store, OpenTable *open, TupleTableSlot *slot)
 			continue;
 		open->result->ri_IndexRelationDescs[i] = index_open(open->expressions.indexes[i],
 															RowExclusiveLock);
-		open->result->ri_IndexRelationInfo[i] =
-			BuildIndexInfo(open->result->ri_IndexRelationDescs[i]);
-		open->result->ri_IndexRelationInfo[i]->ii_PredicateState = predicate;
+		open->result->ri_IndexRelationInfo[i] = open->expressions.infos[i];
+		if (open->expressions.infos[i] == NULL)
+			open->result->ri_IndexRelationInfo[i] =
+				BuildIndexInfo(open->result->ri_IndexRelationDescs[i]);
 	}
 }
 
