@@ -59,4 +59,13 @@ CREATE TYPE @extschema@.c360_bank_result AS (
     transaction_id      bigint,
     amount              bigint
 );
-COMMENT ON TYPE @extschema@.c360_bank_result IS 'What became of a bank transfer: deposited, linked, pending, unmatched, unlinked, skipped, stored, failed or duplicate';
+COMMENT ON TYPE @extschema@.c360_bank_result IS 'What became of a bank transfer: deposited, pending, unmatched, stored, failed or duplicate';
+
+COMMENT ON COLUMN @extschema@.c360_wallet_row.balance IS 'real money, đồng';
+COMMENT ON COLUMN @extschema@.c360_wallet_row.virtual_balance IS 'what remains of the ACTIVE lots, overdue ones not yet expired included';
+COMMENT ON COLUMN @extschema@.c360_wallet_row.available IS 'what could be withdrawn now: real money and lots not yet overdue; without lots for a blacklisted customer; 0 when frozen';
+COMMENT ON COLUMN @extschema@.c360_wallet_row.total_deposited IS 'sum of all deposits';
+COMMENT ON COLUMN @extschema@.c360_wallet_row.total_withdrawn IS 'sum of all withdrawals, real and virtual part; refunds do not lower it';
+COMMENT ON COLUMN @extschema@.c360_wallet_row.total_virtual_issued IS 'sum of all credit issued';
+COMMENT ON COLUMN @extschema@.c360_wallet_row.total_virtual_used IS 'virtual part of all withdrawals; refunds do not lower it';
+COMMENT ON COLUMN @extschema@.c360_wallet_row.total_virtual_expired IS 'sum of all credit that expired';

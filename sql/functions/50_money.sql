@@ -113,8 +113,8 @@ DECLARE
 BEGIN
     LOOP
         SELECT e.expired_count INTO expired FROM @extschema@.c360_expire_credits(500) AS e;
+        COMMIT;                 -- at the end, too: refused in a transaction block whatever there is to do
         EXIT WHEN expired OPERATOR(pg_catalog.=) 0;
-        COMMIT;
     END LOOP;
 END $$;
 COMMENT ON PROCEDURE @extschema@.c360_expire_all() IS
