@@ -76,7 +76,10 @@ SELECT set_eq('SELECT DISTINCT name FROM calls',
                 AND name <> 'c360_become_owner'$$, 'each function that writes is called here');
 
 CREATE TEMP TABLE before AS SELECT pg_temp.books() AS books;
-SELECT is(pg_temp.read_write(call), 'none', 'outside: ' || call) FROM calls;
+-- a procedure that commits is refused inside a transaction block, whatever there is to do
+SELECT is(pg_temp.read_write(call),
+          CASE WHEN call LIKE 'CALL %' THEN '2D000 invalid transaction termination' ELSE 'none' END,
+          'outside: ' || call) FROM calls;
 SELECT is(pg_temp.read_only(call), '25006', 'read only: ' || call) FROM calls;
 SELECT is(pg_temp.books(), books, 'nothing changed') FROM before;
 
