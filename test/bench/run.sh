@@ -83,9 +83,9 @@ measure_cpu() {
     row "CPU of one withdrawal: $(printf '%s\n' "${ours[@]}" | median | cut -c1-5) µs against $(printf '%s\n' "${theirs[@]}" | median | cut -c1-5) µs in PL/pgSQL" "$ratios" "≤ 0.55"
 }
 
-# user time, µs, of withdrawals that use up exactly $1 lots, 3,000 lots in all (at least 30 calls)
+# user time, µs, of withdrawals that use up exactly $1 lots, 6,000 lots in all (at least 100 calls)
 lots_cpu() {
-    local lots=$1 calls=$((3000 / $1 > 30 ? 3000 / $1 : 30))
+    local lots=$1 calls=$((6000 / $1 > 100 ? 6000 / $1 : 100))
     sql <<SQL | tail -n 1
 INSERT INTO c360.customers (phone) SELECT '07' || lpad((nextval('lots_wallet'))::text, 8, '0') FROM generate_series(1, $calls);
 SELECT last_value - $calls + 1 AS first FROM lots_wallet \gset
