@@ -77,8 +77,8 @@ become_conflict(ErrorData *error, const char *message, const char *detail)
 	error->hint = NULL;
 }
 
-/* True if the error was changed into one of the interface. */
-static bool
+/* Changes an error of the storage into one of the interface. */
+static void
 to_interface(ErrorData *error)
 {
 	if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && error->constraint_name != NULL &&
@@ -88,7 +88,7 @@ to_interface(ErrorData *error)
 			if (strcmp(error->constraint_name, known_conflicts[i].constraint) == 0)
 			{
 				become_conflict(error, known_conflicts[i].message, known_conflicts[i].detail);
-				return true;
+				return;
 			}
 	}
 	if ((error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
@@ -97,9 +97,7 @@ to_interface(ErrorData *error)
 		become_conflict(error, "concurrent change, try again",
 						"retry: another transaction changed the same rows");
 		error->hint = pstrdup("Send the request again with the same idempotency key.");
-		return true;
 	}
-	return false;
 }
 
 static void

@@ -164,10 +164,10 @@ static uint64 invalidations = 0;
 /*
  * CHECK constraints and index predicates of a table, compiled, and what the
  * executor asks of an index to put an entry into it. To compile them for each
- * call cost 40 % of a withdrawal, so simple ones are kept for
- * the session: those of columns, constants and built-in functions, which hold
- * no state of the query that runs them (see is_simple). c360's own are
- * simple; if a DBA adds one that is not, the server compiles as usual.
+ * call cost 40 % of a withdrawal, so simple ones are kept for the session:
+ * those of columns, constants and built-in functions, which hold no state of
+ * the query that runs them (see is_not_simple). c360's own are simple; if a
+ * DBA adds one that is not, the server compiles as usual.
  */
 typedef struct Compiled
 {
@@ -635,7 +635,7 @@ need_table(C360Store *store, C360Table table)
 }
 
 /*
- * From here on we see what others committed and what we wrote before; false
+ * From here on we see what others committed and what we wrote before. False
  * if no transaction ended since the snapshot before, so that rows of others
  * that were read under it are as they were. REPEATABLE READ and SERIALIZABLE
  * see the same all the time.

@@ -26,7 +26,7 @@ BEGIN
     IF foreign_object IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = 'c360 tables belong to another role',
             DETAIL = 'other_owner: ' || foreign_object,
-            HINT = 'Call c360_install() as that owner (SET ROLE).';
+            HINT = 'Call c360_install() as that owner (SET ROLE), or let a superuser hand it over.';
     END IF;
     IF NOT (has_function_privilege('@extschema@.c360_refuse_change()', 'EXECUTE')
             AND has_function_privilege('@extschema@.c360_settings_changed()', 'EXECUTE')) THEN
