@@ -17,6 +17,7 @@
 
 #include "activity.h"
 #include "actor.h"
+#include "commit.h"
 
 void
 c360_activity_write(C360Store *store, const C360Activity *activity)
@@ -40,4 +41,5 @@ c360_activity_write(C360Store *store, const C360Activity *activity)
 				  activity->session_user_name : c360_session_user_name());
 	c360_put_time(row, ACTIVITY_created_at, activity->at != 0 ? activity->at : GetCurrentTimestamp());
 	c360_insert(store, row);
+	c360_at_commit_announce();
 }

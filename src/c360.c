@@ -14,9 +14,11 @@
 #include "utils/rel.h"
 
 #include "call.h"
-#include "customer.h"
+#include "commit.h"
 #include "settings.h"
+#include "shared.h"
 #include "storage.h"
+#include "worker.h"
 
 PG_MODULE_MAGIC;
 
@@ -33,6 +35,9 @@ _PG_init(void)
 		return;
 	c360_storage_init();
 	c360_settings_init();
+	c360_commit_init();
+	c360_shared_init();
+	c360_worker_init();
 }
 
 Datum

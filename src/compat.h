@@ -16,8 +16,10 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_relation.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
+#include "utils/wait_event.h"
 
 #if PG_VERSION_NUM < 140000
 #error "c360 needs PostgreSQL 14 or newer"
@@ -206,6 +208,28 @@ c360_materialize(FunctionCallInfo fcinfo)
 	result->setResult = tuplestore_begin_heap(true, false, work_mem);
 	result->setDesc = CreateTupleDescCopy(desc);
 	MemoryContextSwitchTo(old);
+#endif
+}
+
+static inline void
+c360_reserve_settings(const char *prefix)
+{
+#if PG_VERSION_NUM >= 150000
+	MarkGUCPrefixReserved(prefix);
+#else
+	EmitWarningsOnPlaceholders(prefix);
+#endif
+}
+
+/* From 17 on waits of extensions have names of their own. */
+static inline uint32
+c360_wait_event(const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	return WaitEventExtensionNew(name);
+#else
+	(void) name;
+	return PG_WAIT_EXTENSION;
 #endif
 }
 

@@ -18,6 +18,7 @@
 
 #include "call.h"
 #include "compat.h"
+#include "commit.h"
 #include "lot.h"
 #include "settings.h"
 
@@ -42,6 +43,7 @@ c360_lot_insert(C360Wallet *wallet, const char *kind, const char *source_id,
 	c360_put_int64(row, LOT_remaining_amount, amount);
 	c360_put_text(row, LOT_status, "ACTIVE");
 	c360_put_time(row, LOT_expires_at, expires_at);
+	c360_at_commit_expiry(expires_at);
 	c360_put_time(row, LOT_created_at, wallet->now);
 	c360_insert(wallet->store, row);
 	return id;
@@ -174,6 +176,7 @@ c360_lot_restore(C360Wallet *wallet, C360LotPart *part)
 				   c360_get_int64(lot, LOT_remaining_amount) + part->amount);
 	c360_put_text(row, LOT_status, "ACTIVE");
 	c360_put_time(row, LOT_expires_at, part->expires_at);
+	c360_at_commit_expiry(part->expires_at);
 	c360_update(wallet->store, lot, row);
 	c360_row_done(lot);
 	return true;

@@ -19,6 +19,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "commit.h"
 #include "settings.h"
 
 static C360Settings current;
@@ -47,6 +48,7 @@ c360_settings_changed(PG_FUNCTION_ARGS)
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		elog(ERROR, "c360_settings_changed is a trigger function");
 	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	c360_at_commit_settings();
 	return PointerGetDatum(NULL);
 }
 

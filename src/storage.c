@@ -432,6 +432,15 @@ require_catalog(void)
 	}
 }
 
+/* Whether there are tables of this code's version. */
+bool
+c360_tables_ready(void)
+{
+	Oid			schema = get_namespace_oid("c360", true);
+
+	return OidIsValid(schema) && installed_version(schema) >= C360_TABLES_VERSION;
+}
+
 /* Whom c360's functions act as. */
 Oid
 c360_owner(void)

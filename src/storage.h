@@ -142,6 +142,7 @@ typedef struct C360Scan C360Scan;
 /* installation */
 extern void c360_storage_init(void);
 extern Oid	c360_owner(void);
+extern bool c360_tables_ready(void);
 
 /* a store lives for one call of an SQL function */
 extern C360Store *c360_store_open(void);

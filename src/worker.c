@@ -1,0 +1,436 @@
+/*
+ * worker.c
+ *	  The launcher, and what c360's background workers have in common.
+ *
+ * With shared_preload_libraries = 'c360' the server starts one launcher, and
+ * that starts two workers for each database of c360.databases: the publisher
+ * (publisher.c) and the job runner (runner.c). A worker that finds no c360 in
+ * its database ends; the launcher tries again now and then, and at once after
+ * c360_install(). A worker that died is started again after a second. Nothing
+ * starts before recovery has ended, so a standby stays quiet until promoted.
+ *
+ * A worker connects as the bootstrap superuser, since it needs no role that
+ * may log in, and acts as the owner of the tables in every transaction, with
+ * a search_path in which nobody else can put anything: what a table owner
+ * hung on his tables never runs as superuser.
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "tcop/tcopprot.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/varlena.h"
+
+#include "call.h"
+#include "compat.h"
+#include "storage.h"
+#include "worker.h"
+
+#define ROUND			1000	/* of the launcher, ms */
+#define RETRY			1000	/* after a worker died, ms */
+#define RETRY_ABSENT	10000	/* after it found no c360, ms */
+
+static const struct
+{
+	const char *name;
+	const char *function;
+}			worker_defs[C360_NWORKERS] = {
+	[C360_PUBLISHER] = {"c360 publisher", "c360_publisher_main"},
+	[C360_RUNNER] = {"c360 job runner", "c360_runner_main"},
+};
+
+static void
+common_definition(BackgroundWorker *worker, const char *name, const char *function)
+{
+	memset(worker, 0, sizeof(*worker));
+	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
+	strlcpy(worker->bgw_library_name, "c360", BGW_MAXLEN);
+	strlcpy(worker->bgw_function_name, function, BGW_MAXLEN);
+	strlcpy(worker->bgw_name, name, BGW_MAXLEN);
+	strlcpy(worker->bgw_type, name, BGW_MAXLEN);
+}
+
+void
+c360_worker_init(void)
+{
+	BackgroundWorker launcher;
+
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	common_definition(&launcher, "c360 launcher", "c360_launcher_main");
+	launcher.bgw_restart_time = 1;
+	RegisterBackgroundWorker(&launcher);
+}
+
+/*
+ * Sleeping, and surviving
+ */
+
+void
+c360_worker_wait(long milliseconds, const char *activity)
+{
+	static uint32 wait_event = 0;
+
+	if (wait_event == 0)
+		wait_event = c360_wait_event("C360WorkerMain");
+	pgstat_report_activity(STATE_IDLE, activity);
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 Max(milliseconds, 0), wait_event);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
+
+/*
+ * In a PG_CATCH of a worker's loop: the error goes to the log and to
+ * c360_stat, its transaction ends. Answers the message.
+ */
+char *
+c360_worker_recover(C360Slot *slot, MemoryContext context)
+{
+	ErrorData  *error;
+
+	HOLD_INTERRUPTS();
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	EmitErrorReport();
+	FlushErrorState();
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(context);
+	RESUME_INTERRUPTS();
+	pgstat_report_activity(STATE_IDLE, NULL);
+	c360_worker_failed(slot, error->message);
+	return error->message;
+}
+
+/*
+ * A worker of one database
+ */
+
+static C360Slot *my_slot;
+static C360WorkerKind my_kind;
+
+static void
+leave(int code, Datum arg)
+{
+	my_slot->latch[my_kind] = NULL;
+}
+
+C360Slot *
+c360_worker_begin(Datum main_arg, C360WorkerKind kind)
+{
+	Oid			database;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	my_kind = kind;
+	my_slot = &c360_shared->slots[DatumGetInt32(main_arg)];
+	memcpy(&database, MyBgworkerEntry->bgw_extra, sizeof(database));
+	if (my_slot->database != database)
+		proc_exit(0);			/* taken off the list meanwhile */
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
+	/* a role's or database's settings are for clients */
+	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	before_shmem_exit(leave, (Datum) 0);
+	my_slot->latch[kind] = MyLatch;
+	return my_slot;
+}
+
+/* The schema that CREATE EXTENSION put the functions into; NULL = none. */
+char *
+c360_extension_schema(void)
+{
+	Oid			extension = get_extension_oid("c360", true);
+	Relation	rel;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	char	   *schema = NULL;
+
+	if (!OidIsValid(extension))
+		return NULL;
+	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(extension));
+	scan = systable_beginscan(rel, ExtensionOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		schema = get_namespace_name(((Form_pg_extension) GETSTRUCT(tuple))->extnamespace);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return schema;
+}
+
+/*
+ * Begins a transaction as the owner of the tables. If c360 or its tables are
+ * gone there is none, and the worker should end: false.
+ */
+bool
+c360_worker_begin_transaction(const char *activity)
+{
+	SetCurrentStatementStartTimestamp();
+	pgstat_report_activity(STATE_RUNNING, activity);
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (c360_extension_schema() == NULL || !c360_tables_ready())
+	{
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		pgstat_report_activity(STATE_IDLE, NULL);
+		my_slot->absent = true;
+		return false;
+	}
+	my_slot->absent = false;
+	c360_become(c360_owner());
+	return true;
+}
+
+void
+c360_worker_end_transaction(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/*
+ * The launcher
+ */
+
+typedef struct Child
+{
+	BackgroundWorkerHandle *handle; /* NULL = none */
+	TimestampTz retry_at;
+} Child;
+
+static Child children[C360_MAX_DATABASES][C360_NWORKERS];
+
+/* The oids of the databases on the list that exist and take connections. */
+static List *
+wanted_databases(MemoryContext context)
+{
+	char	   *list = pstrdup(c360_databases);
+	List	   *names;
+	List	   *oids = NIL;
+	Relation	rel;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+
+	if (!SplitIdentifierString(list, ',', &names))
+		return NIL;
+	if (names == NIL)
+		return NIL;
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
+	{
+		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
+		ListCell   *cell;
+
+		foreach(cell, names)
+			if (strcmp(lfirst(cell), NameStr(database->datname)) == 0 && database->datallowconn)
+			{
+				MemoryContext old = MemoryContextSwitchTo(context);
+
+				oids = list_append_unique_oid(oids, database->oid);
+				MemoryContextSwitchTo(old);
+			}
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+	return oids;
+}
+
+static bool
+has_ended(Child *child)
+{
+	pid_t		pid;
+
+	return child->handle == NULL || GetBackgroundWorkerPid(child->handle, &pid) == BGWH_STOPPED;
+}
+
+/* Ends the workers of databases that are no longer wanted, and frees the slots. */
+static void
+release_slots(List *wanted)
+{
+	for (int i = 0; i < C360_MAX_DATABASES; i++)
+	{
+		C360Slot   *slot = &c360_shared->slots[i];
+		bool		ended = true;
+
+		if (!OidIsValid(slot->database) || list_member_oid(wanted, slot->database))
+			continue;
+		for (int kind = 0; kind < C360_NWORKERS; kind++)
+			if (!has_ended(&children[i][kind]))
+			{
+				TerminateBackgroundWorker(children[i][kind].handle);
+				ended = false;
+			}
+		if (ended)
+			slot->database = InvalidOid;
+	}
+}
+
+static C360Slot *
+slot_of(Oid database)
+{
+	for (int i = 0; i < C360_MAX_DATABASES; i++)
+		if (c360_shared->slots[i].database == database)
+			return &c360_shared->slots[i];
+	return NULL;
+}
+
+/* A slot that served another database begins anew. */
+static void
+take_slots(List *wanted)
+{
+	static bool warned = false;
+	ListCell   *cell;
+
+	foreach(cell, wanted)
+	{
+		C360Slot   *slot;
+
+		if (slot_of(lfirst_oid(cell)) != NULL)
+			continue;
+		slot = slot_of(InvalidOid);
+		if (slot == NULL)
+		{
+			if (!warned)
+				ereport(WARNING,
+						(errmsg("c360.databases lists more than %d databases", C360_MAX_DATABASES)));
+			warned = true;
+			return;
+		}
+		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+		slot->absent = false;
+		slot->last_error[0] = '\0';
+		slot->errors_put = slot->errors_taken = slot->errors_lost = 0;
+		LWLockRelease(&slot->lock);
+		pg_atomic_write_u64(&slot->pending_since, 0);
+		pg_atomic_write_u64(&slot->ticks, 0);
+		pg_atomic_write_u64(&slot->notifications, 0);
+		pg_atomic_write_u64(&slot->lag, 0);
+		memset(children[slot - c360_shared->slots], 0, sizeof(children[0]));
+		slot->database = lfirst_oid(cell);
+	}
+}
+
+static void
+start_worker(int number, C360WorkerKind kind)
+{
+	static bool warned = false;
+	C360Slot   *slot = &c360_shared->slots[number];
+	Child	   *child = &children[number][kind];
+	BackgroundWorker worker;
+
+	common_definition(&worker, worker_defs[kind].name, worker_defs[kind].function);
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_main_arg = Int32GetDatum(number);
+	memcpy(worker.bgw_extra, &slot->database, sizeof(slot->database));
+	if (child->handle != NULL)
+		pfree(child->handle);
+	child->handle = NULL;
+	if (!RegisterDynamicBackgroundWorker(&worker, &child->handle))
+	{
+		if (!warned)
+			ereport(WARNING,
+					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+					 errmsg("could not start \"%s\": no background worker slot is free",
+							worker_defs[kind].name),
+					 errhint("Raise max_worker_processes; c360 needs one and two for each database.")));
+		warned = true;
+	}
+}
+
+static void
+start_workers(bool installed)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	for (int i = 0; i < C360_MAX_DATABASES; i++)
+	{
+		C360Slot   *slot = &c360_shared->slots[i];
+
+		if (!OidIsValid(slot->database))
+			continue;
+		for (int kind = 0; kind < C360_NWORKERS; kind++)
+		{
+			Child	   *child = &children[i][kind];
+
+			if (!has_ended(child) || (now < child->retry_at && !(installed && slot->absent)))
+				continue;
+			child->retry_at = TimestampTzPlusMilliseconds(now, slot->absent && !installed ?
+														  RETRY_ABSENT : RETRY);
+			start_worker(i, kind);
+		}
+		if (installed)
+			slot->absent = false;
+	}
+}
+
+static void
+forget_launcher(int code, Datum arg)
+{
+	c360_shared->launcher = NULL;
+}
+
+void
+c360_launcher_main(Datum main_arg)
+{
+	MemoryContext context;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	before_shmem_exit(forget_launcher, (Datum) 0);
+	c360_shared->launcher = MyLatch;
+	context = AllocSetContextCreate(TopMemoryContext, "c360 launcher", ALLOCSET_SMALL_SIZES);
+	for (;;)
+	{
+		bool		installed = pg_atomic_exchange_u32(&c360_shared->installed, 0) != 0;
+		List	   *wanted;
+
+		MemoryContextReset(context);
+		MemoryContextSwitchTo(context);
+		wanted = wanted_databases(context);
+		release_slots(wanted);
+		take_slots(wanted);
+		MemoryContextSwitchTo(TopMemoryContext);	/* where handles live */
+		start_workers(installed);
+		c360_worker_wait(ROUND, "watching c360's workers");
+	}
+}
