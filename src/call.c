@@ -123,25 +123,40 @@ c360_become(Oid role)
 	SetUserIdAndSecContext(role, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
 }
 
+/*
+ * From here to c360_act_as_caller() we are the owner of the tables, with a
+ * search_path of our own. An error puts both back with the transaction.
+ */
+void
+c360_act_as_owner(C360Caller *caller)
+{
+	GetUserIdAndSecContext(&caller->user, &caller->security);
+	c360_become(c360_owner());
+	caller->nest_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+void
+c360_act_as_caller(C360Caller *caller)
+{
+	AtEOXact_GUC(true, caller->nest_level); /* what a trigger set stays */
+	SetUserIdAndSecContext(caller->user, caller->security);
+}
+
 /* Runs the body of an SQL function that writes. */
 Datum
 c360_call(FunctionCallInfo fcinfo, const char *name, PGFunction body)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Frame		frame = {name, innermost};
-	Oid			user;
-	int			security;
-	int			nest_level;
+	C360Caller	caller;
 	Datum		result;
 
 	PreventCommandIfReadOnly(name);
 	PreventCommandIfParallelMode(name);
 	PreventCommandDuringRecovery(name);
-	GetUserIdAndSecContext(&user, &security);
-	c360_become(c360_owner());
-	nest_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	c360_act_as_owner(&caller);
 	innermost = &frame;
 	PG_TRY();
 	{
@@ -154,8 +169,7 @@ c360_call(FunctionCallInfo fcinfo, const char *name, PGFunction body)
 	}
 	PG_END_TRY();
 	innermost = frame.outer;
-	AtEOXact_GUC(true, nest_level);	/* what a trigger set stays */
-	SetUserIdAndSecContext(user, security);
+	c360_act_as_caller(&caller);
 	return result;
 }
 

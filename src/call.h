@@ -21,8 +21,18 @@
 #define C360_REASON_MAX		500
 #define C360_NOTE_MAX		2000
 
+/* who called, while a function acts as the owner of the tables */
+typedef struct C360Caller
+{
+	Oid			user;
+	int			security;
+	int			nest_level;
+} C360Caller;
+
 extern Datum c360_call(FunctionCallInfo fcinfo, const char *name, PGFunction body);
 extern void c360_become(Oid role);
+extern void c360_act_as_owner(C360Caller *caller);
+extern void c360_act_as_caller(C360Caller *caller);
 extern ErrorData *c360_try(void (*body) (void *), void *arg);
 extern char *c360_idempotency_header(void);
 

@@ -80,6 +80,12 @@ take(const char *name, char *value)
 		current.refund_grace_days = to_int64(value);
 	else if (strcmp(name, "max_amount") == 0)
 		current.max_amount = to_int64(value);
+	else if (strcmp(name, "event_retention") == 0)
+		current.event_retention = to_int64(value);
+	else if (strcmp(name, "notify_payload") == 0)
+		current.notify_payload_ids = strcmp(value, "ids") == 0;
+	else if (strcmp(name, "stream_pass_hours") == 0)
+		current.stream_pass_hours = to_int64(value);
 	else if (strcmp(name, "create_customer_from_transfer") == 0)
 		current.create_customer_from_transfer = strcmp(value, "true") == 0;
 	else if (strcmp(name, "authenticator_roles") == 0)

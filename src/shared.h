@@ -16,6 +16,9 @@
 #include "storage/lwlock.h"
 #include "utils/timestamp.h"
 
+/* first key of c360's advisory locks, which come in pairs of keys */
+#define C360_LOCK_CLASS			0x43333630
+
 #define C360_MAX_DATABASES		16
 #define C360_ERROR_RING_SIZE	128
 

@@ -6,10 +6,14 @@
          'a transfer with one whole, unknown phone creates the customer'),
         ('credit_expiry_days', 'integer', 'days', 1, 3650, '15',
          'life of a credit issued without expires_at'),
+        ('event_retention', 'integer', 'days', 1, 3650, '7',
+         'how long cursors of events hold'),
         ('max_amount', 'integer', 'đồng', 0, 9223372036854775807, '1000000000',
          'largest amount of one movement by hand; 0 = no limit'),
         ('refund_grace_days', 'integer', 'days', 0, 3650, '7',
-         'least life of a lot that a refund gives back')
+         'least life of a lot that a refund gives back'),
+        ('stream_pass_hours', 'integer', 'hours', 1, 168, '8',
+         'how long a pass of c360_open_stream() holds')
     ON CONFLICT (name) DO UPDATE SET type = excluded.type, unit = excluded.unit,
         minimum = excluded.minimum, maximum = excluded.maximum,
         default_value = excluded.default_value, description = excluded.description;
