@@ -420,88 +420,84 @@ append_moment(StringInfo text, const C360Moment *moment)
 						 moment->high_id, c360_moment_snapshot(moment));
 }
 
-/* after_id 0: everything up to "to" was read. */
+/* Right behind a moment. */
 char *
-c360_cursor_text(int64 epoch, const C360Moment *from, const C360Moment *to, int64 after_id)
+c360_cursor_at(int64 epoch, const C360Moment *moment)
 {
 	StringInfoData text;
 
 	initStringInfo(&text);
 	appendStringInfo(&text, INT64_FORMAT ".", epoch);
-	if (after_id != 0)
-	{
-		append_moment(&text, from);
-		appendStringInfoChar(&text, '-');
-	}
-	append_moment(&text, to);
-	if (after_id != 0)
-		appendStringInfo(&text, "." INT64_FORMAT, after_id);
+	append_moment(&text, moment);
 	return text.data;
 }
 
-static void
-cursor_is_gone(const char *why)
+/* Within a batch; the id of the last event that was had is to be appended. */
+char *
+c360_cursor_within(int64 epoch, const C360Moment *from, const C360Moment *to)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_C360_GONE),
-			 errmsg("cursor expired"),
-			 errdetail("cursor_expired: %s", why),
-			 errhint("Fetch what is shown from the start, and read events from a new cursor.")));
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, INT64_FORMAT ".", epoch);
+	append_moment(&text, from);
+	appendStringInfoChar(&text, '-');
+	append_moment(&text, to);
+	appendStringInfoChar(&text, '.');
+	return text.data;
 }
 
-static void
-cursor_is_malformed(const char *text)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid cursor"),
-			 errdetail("invalid_cursor: \"%.64s\"", text),
-			 errhint("Send a cursor as c360_events_since gave it, or NULL for the end of the stream.")));
-}
+/* What is wrong with a cursor. */
+const char *const c360_malformed_cursor = "invalid cursor";
+static const char *const foreign_cursor = "the cursor is of another database, or of a history that was left";
+static const char *const future_cursor = "the cursor is newer than the newest event";
+static const char *const old_cursor = "the cursor is older than the setting event_retention";
 
-/* The last tick that our history has of the epoch, and the first of all. */
-static void
+/* The last tick that our history has of the epoch; false if it has none of it. */
+static bool
 known_ticks(int64 epoch, int64 *first, int64 *last)
 {
 	EpochRow   *rows;
 	int			count = own_epochs(&rows);
+	int			i = 0;
+	C360Moment *newest;
 
-	*first = count > 0 ? rows[count - 1].first_tick : PG_INT64_MAX;
-	for (int i = 0; i < count; i++)
-		if (rows[i].epoch == epoch)
-		{
-			C360Moment *newest = newest_tick_of(*first, i > 0 ? rows[i - 1].first_tick - 1 :
-												PG_INT64_MAX);
-
-			*last = newest != NULL ? newest->tick : 0;
-			return;
-		}
-	cursor_is_gone("the cursor is of another database, or of a history that was left");
+	while (i < count && rows[i].epoch != epoch)
+		i++;
+	if (i == count)
+		return false;
+	*first = rows[count - 1].first_tick;
+	newest = newest_tick_of(*first, i > 0 ? rows[i - 1].first_tick - 1 : PG_INT64_MAX);
+	*last = newest != NULL ? newest->tick : 0;
+	return true;
 }
 
 static C360Moment *
-known_tick(int64 epoch, int64 number)
+known_tick(int64 epoch, int64 number, const char **problem)
 {
 	int64		first;
 	int64		last;
-	C360Moment *tick;
+	C360Moment *tick = NULL;
 
-	known_ticks(epoch, &first, &last);
-	if (number > last)
-		cursor_is_gone("the cursor is newer than the newest event");
-	tick = newest_tick_of(first, number);
-	if (tick == NULL)
-		cursor_is_gone("the cursor is older than the setting event_retention");
+	if (!known_ticks(epoch, &first, &last))
+		*problem = foreign_cursor;
+	else if (number > last)
+		*problem = future_cursor;
+	else if ((tick = newest_tick_of(first, number)) == NULL)
+		*problem = old_cursor;
 	return tick;
 }
 
+/* A snapshot is of the epoch that is now, or of none that we know. */
 static C360Moment *
-known_snapshot(int64 epoch, C360Moment *moment)
+known_moment(int64 epoch, C360Moment *moment, const char **problem)
 {
+	if (moment->tick != 0)
+		return known_tick(epoch, moment->tick, problem);
 	if (epoch != c360_epoch_now().epoch)
-		cursor_is_gone("the cursor is of another database, or of a history that was left");
-	if (moment->xmax > U64FromFullTransactionId(ReadNextFullTransactionId()))
-		cursor_is_gone("the cursor is newer than the newest event");
+		*problem = foreign_cursor;
+	else if (moment->xmax > U64FromFullTransactionId(ReadNextFullTransactionId()))
+		*problem = future_cursor;
 	return moment;
 }
 
@@ -524,38 +520,48 @@ read_moment(const char *text, C360Moment *moment)
 	return text != NULL && number > 0 ? text : NULL;
 }
 
-static C360Moment *
-known_moment(int64 epoch, C360Moment *moment)
+/* As written; NULL if it is no cursor. */
+static C360Cursor *
+parse_cursor(const char *text, int64 *epoch)
 {
-	return moment->tick != 0 ? known_tick(epoch, moment->tick) : known_snapshot(epoch, moment);
+	C360Cursor *cursor = palloc0(sizeof(*cursor));
+	uint64		number = 0;
+
+	cursor->from = palloc(sizeof(C360Moment));
+	text = read_sign(read_number(text, &number), '.');
+	*epoch = (int64) number;
+	text = read_moment(text, cursor->from);
+	if (text != NULL && *text == '-')
+	{
+		cursor->to = palloc(sizeof(C360Moment));
+		text = read_number(read_sign(read_moment(text + 1, cursor->to), '.'), &number);
+		cursor->after_id = (int64) number;
+	}
+	return text != NULL && *text == '\0' ? cursor : NULL;
 }
 
-/* Raises 22023 if it is no cursor, PT410 if it holds no longer. */
-C360Cursor
-c360_cursor_read(const char *text)
+/* NULL, and the reason in *problem, if it holds no longer or is no cursor. */
+C360Cursor *
+c360_cursor_read(const char *text, const char **problem)
 {
-	C360Cursor	cursor = {0};
-	C360Moment *from = palloc(sizeof(C360Moment));
-	C360Moment *to = palloc(sizeof(C360Moment));
-	uint64		epoch = 0;
-	uint64		after_id = 0;
-	const char *rest = read_moment(read_sign(read_number(text, &epoch), '.'), from);
-	bool		partial = rest != NULL && *rest == '-';
+	int64		epoch;
+	C360Cursor *cursor = parse_cursor(text, &epoch);
 
-	if (partial)
-		rest = read_number(read_sign(read_moment(rest + 1, to), '.'), &after_id);
-	if (rest == NULL || *rest != '\0')
-		cursor_is_malformed(text);
-	cursor.from = known_moment(epoch, from);
-	if (partial)
+	if (cursor == NULL)
 	{
-		cursor.to = known_moment(epoch, to);
-		cursor.after_id = after_id;
-		/* thinned out: all of the batch that it had begun comes again */
-		if (cursor.to->tick != 0 && cursor.to->tick == cursor.from->tick)
-			cursor.to = NULL;
+		*problem = c360_malformed_cursor;
+		return NULL;
 	}
-	if (cursor.to == NULL)
-		cursor.after_id = 0;
+	*problem = NULL;
+	cursor->from = known_moment(epoch, cursor->from, problem);
+	if (cursor->to != NULL && *problem == NULL)
+		cursor->to = known_moment(epoch, cursor->to, problem);
+	if (*problem != NULL)
+		return NULL;
+	/* thinned out: the batch that it had begun comes again */
+	if (cursor->to != NULL && cursor->to->tick != 0 && cursor->to->tick == cursor->from->tick)
+		cursor->to = NULL;
+	if (cursor->to == NULL)
+		cursor->after_id = 0;
 	return cursor;
 }

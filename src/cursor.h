@@ -11,8 +11,6 @@
 
 #define C360_LOW_UNKNOWN	PG_INT64_MAX
 
-#define ERRCODE_C360_GONE	MAKE_SQLSTATE('P', 'T', '4', '1', '0')
-
 /*
  * Which transactions had ended: those before xmax that are not in running,
  * which is in order.
@@ -55,8 +53,9 @@ extern char *c360_moment_snapshot(const C360Moment *moment);
 extern C360Epoch c360_epoch_now(void);
 extern C360Epoch c360_epoch_settle(void);
 
-extern char *c360_cursor_text(int64 epoch, const C360Moment *from, const C360Moment *to,
-							  int64 after_id);
-extern C360Cursor c360_cursor_read(const char *text);
+extern char *c360_cursor_at(int64 epoch, const C360Moment *moment);
+extern char *c360_cursor_within(int64 epoch, const C360Moment *from, const C360Moment *to);
+extern const char *const c360_malformed_cursor;
+extern C360Cursor *c360_cursor_read(const char *text, const char **problem);
 
 #endif							/* C360_CURSOR_H */

@@ -262,6 +262,18 @@ c360_events_end(C360EventReader *reader)
 	MemoryContextDelete(reader->row_context);
 }
 
+bool
+c360_events_exist(const C360Moment *from, const C360Moment *to)
+{
+	C360Store  *store = c360_store_open_to_read();
+	C360EventReader *reader = c360_events_between(store, from, to, 0, 1);
+	bool		exist = c360_event_next(reader) != NULL;
+
+	c360_events_end(reader);
+	c360_store_close(store);
+	return exist;
+}
+
 /*
  * Payloads
  */

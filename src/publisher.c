@@ -125,18 +125,6 @@ write_tick(C360Moment *moment)
 	SPI_finish();
 }
 
-static bool
-sees_more(const C360Moment *moment, const C360Moment *than)
-{
-	C360Store  *store = c360_store_open_to_read();
-	C360EventReader *reader = c360_events_between(store, than, moment, 0, 1);
-	bool		more = c360_event_next(reader) != NULL;
-
-	c360_events_end(reader);
-	c360_store_close(store);
-	return more;
-}
-
 /* False if c360 is gone. */
 static bool
 tick(void)
@@ -146,7 +134,7 @@ tick(void)
 	if (!c360_worker_begin_transaction("ticking"))
 		return false;
 	c360_moment_now(&moment);
-	if (sees_more(&moment, publisher.newest))
+	if (c360_events_exist(publisher.newest, &moment))
 	{
 		C360Moment *kept;
 
@@ -175,6 +163,7 @@ announce_some(void)
 	StringInfoData payload;
 	bool		ids_only;
 	int64		last_id = publisher.announced_id;
+	char	   *within;
 	int			count = 0;
 	int			sent = 0;
 
@@ -182,13 +171,13 @@ announce_some(void)
 		return false;
 	ids_only = c360_settings()->notify_payload_ids;
 	initStringInfo(&payload);
+	within = c360_cursor_within(publisher.epoch.epoch, publisher.announced, publisher.target);
 	store = c360_store_open_to_read();
 	reader = c360_events_between(store, publisher.announced, publisher.target,
 								 publisher.announced_id, BATCH);
 	while (count < BATCH && (event = c360_event_next(reader)) != NULL)
 	{
-		char	   *cursor = c360_cursor_text(publisher.epoch.epoch, publisher.announced,
-											  publisher.target, event->id);
+		char	   *cursor = psprintf("%s" INT64_FORMAT, within, event->id);
 
 		c360_event_payload(reader, event, cursor, ids_only, &payload);
 		pfree(cursor);
@@ -435,7 +424,7 @@ c360_publish_inline(void)
 	c360_act_as_owner(&caller);
 	ids_only = c360_settings()->notify_payload_ids;
 	c360_moment_now(&moment);
-	cursor = c360_cursor_text(c360_epoch_now().epoch, NULL, &moment, 0);
+	cursor = c360_cursor_at(c360_epoch_now().epoch, &moment);
 	initStringInfo(&payload);
 	store = c360_store_open_to_read();
 	reader = c360_events_of(store, U64FromFullTransactionId(GetTopFullTransactionId()));
