@@ -278,6 +278,13 @@ c360_events_exist(const C360Moment *from, const C360Moment *to)
  * Payloads
  */
 
+void
+c360_append_int64(StringInfo out, int64 value)
+{
+	enlargeStringInfo(out, MAXINT8LEN + 1);
+	out->len += pg_lltoa(value, out->data + out->len);
+}
+
 /* How much is told: the first that is short enough. */
 typedef enum Detail
 {
@@ -286,17 +293,22 @@ typedef enum Detail
 	WITHOUT_TEXTS
 } Detail;
 
+/* Compact, and without printf: this runs for every event of a busy shop. */
 static void
 append_key(StringInfo out, const char *key)
 {
-	appendStringInfo(out, "%s\"%s\": ", out->data[out->len - 1] == '{' ? "" : ", ", key);
+	if (out->data[out->len - 1] != '{')
+		appendStringInfoChar(out, ',');
+	appendStringInfoChar(out, '"');
+	appendStringInfoString(out, key);
+	appendStringInfoString(out, "\":");
 }
 
 static void
 append_number(StringInfo out, const char *key, int64 value)
 {
 	append_key(out, key);
-	appendStringInfo(out, INT64_FORMAT, value);
+	c360_append_int64(out, value);
 }
 
 static void
@@ -317,14 +329,16 @@ append_time(StringInfo out, const char *key, TimestampTz value)
 
 	append_key(out, key);
 	JsonEncodeDateTime(buffer, TimestampTzGetDatum(value), TIMESTAMPTZOID, &utc);
-	appendStringInfo(out, "\"%s\"", buffer);
+	appendStringInfoChar(out, '"');
+	appendStringInfoString(out, buffer);
+	appendStringInfoChar(out, '"');
 }
 
 static void
 append_lot(StringInfo out, int64 credit_id, int64 amount, TimestampTz expires_at)
 {
 	if (out->data[out->len - 1] != '[')
-		appendStringInfoString(out, ", ");
+		appendStringInfoChar(out, ',');
 	appendStringInfoChar(out, '{');
 	append_number(out, "credit_id", credit_id);
 	append_number(out, "amount", amount);
@@ -447,9 +461,9 @@ append_rest(StringInfo out, Jsonb *payload)
 		(void) JsonbIteratorNext(&iterator, &value, true);
 		if (is_told_already(&key))
 			continue;
-		appendStringInfoString(out, ", ");
+		appendStringInfoChar(out, ',');
 		escape_json(out, pnstrdup(key.val.string.val, key.val.string.len));
-		appendStringInfoString(out, ": ");
+		appendStringInfoChar(out, ':');
 		append_value(out, &value);
 	}
 }
@@ -475,7 +489,7 @@ write_payload(C360EventReader *reader, const C360Event *event, const char *curso
 		if (detail != WITHOUT_TEXTS)
 			append_rest(out, event->payload);
 		if (detail != EVERYTHING)
-			appendStringInfoString(out, ", \"truncated\": true");
+			appendStringInfoString(out, ",\"truncated\":true");
 	}
 	appendStringInfoChar(out, '}');
 }

@@ -42,4 +42,6 @@ extern void c360_events_end(C360EventReader *reader);
 extern void c360_event_payload(C360EventReader *reader, const C360Event *event, const char *cursor,
 							   bool ids_only, StringInfo payload);
 
+extern void c360_append_int64(StringInfo out, int64 value);
+
 #endif							/* C360_EVENT_H */

@@ -163,7 +163,8 @@ announce_some(void)
 	StringInfoData payload;
 	bool		ids_only;
 	int64		last_id = publisher.announced_id;
-	char	   *within;
+	StringInfoData cursor;
+	int			length;
 	int			count = 0;
 	int			sent = 0;
 
@@ -171,16 +172,18 @@ announce_some(void)
 		return false;
 	ids_only = c360_settings()->notify_payload_ids;
 	initStringInfo(&payload);
-	within = c360_cursor_within(publisher.epoch.epoch, publisher.announced, publisher.target);
+	initStringInfo(&cursor);
+	appendStringInfoString(&cursor, c360_cursor_within(publisher.epoch.epoch, publisher.announced,
+													   publisher.target));
+	length = cursor.len;
 	store = c360_store_open_to_read();
 	reader = c360_events_between(store, publisher.announced, publisher.target,
 								 publisher.announced_id, BATCH);
 	while (count < BATCH && (event = c360_event_next(reader)) != NULL)
 	{
-		char	   *cursor = psprintf("%s" INT64_FORMAT, within, event->id);
-
-		c360_event_payload(reader, event, cursor, ids_only, &payload);
-		pfree(cursor);
+		cursor.len = length;
+		c360_append_int64(&cursor, event->id);
+		c360_event_payload(reader, event, cursor.data, ids_only, &payload);
 		sent += notify(event, payload.data);
 		last_id = event->id;
 		count++;

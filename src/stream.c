@@ -209,22 +209,23 @@ static void
 read_batch(EventPage *page, C360Store *store, int64 epoch, const C360Moment *from,
 		   const C360Moment *to, int64 after_id)
 {
-	char	   *within = c360_cursor_within(epoch, from, to);
 	C360EventReader *reader = c360_events_between(store, from, to, after_id, MOST_EXAMINED);
 	StringInfoData cursor;
 	StringInfoData payload;
 	C360Event  *event;
+	int			length;
 
 	initStringInfo(&cursor);
 	initStringInfo(&payload);
-	appendStringInfoString(&cursor, within);
+	appendStringInfoString(&cursor, c360_cursor_within(epoch, from, to));
+	length = cursor.len;
 	while (!is_full(page) && (event = c360_event_next(reader)) != NULL)
 	{
 		const char *channel = channel_for(&page->filter, event);
 
 		page->examined++;
-		cursor.len = strlen(within);
-		appendStringInfo(&cursor, INT64_FORMAT, event->id);
+		cursor.len = length;
+		c360_append_int64(&cursor, event->id);
 		if (channel == NULL)
 			continue;
 		c360_event_payload(reader, event, cursor.data, false, &payload);
