@@ -50,13 +50,38 @@
             DETAIL = 'other_owner: a view of c360 is owned by another role';
     END IF;
 
+    -- Levels reach what this version has. Where a row was written a missing
+    -- role was dropped; from elsewhere, it may come yet.
+    SELECT system_identifier INTO ours FROM pg_control_system();
+    DELETE FROM c360.granted_levels AS g
+    WHERE g.cluster = ours AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = g.role_id);
+    UPDATE c360.granted_levels AS g SET role = r.rolname
+    FROM pg_roles r WHERE g.cluster = ours AND r.oid = g.role_id AND g.role <> r.rolname;
+    FOR granted IN
+        SELECT g.role, g.level, r.oid::regrole AS found
+        FROM c360.granted_levels AS g
+        LEFT JOIN pg_roles r ON CASE WHEN g.cluster = ours THEN r.oid = g.role_id ELSE r.rolname = g.role END
+        ORDER BY g.role, g.level
+    LOOP
+        IF granted.found IS NULL THEN
+            RAISE NOTICE USING MESSAGE = format('role "%s" does not exist, its level %s is not applied',
+                                                granted.role, granted.level);
+        ELSIF NOT has_function_privilege('@extschema@.c360_apply_level(regrole, text)', 'EXECUTE') THEN
+            RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = 'missing privilege to apply levels',
+                DETAIL = format('levels: of role %s and others', granted.found),
+                HINT = format('GRANT EXECUTE ON FUNCTION @extschema@.c360_apply_level(regrole, text) TO %I;', current_user);
+        ELSE
+            PERFORM @extschema@.c360_apply_level(granted.found, granted.level);
+        END IF;
+    END LOOP;
+
     -- PostgREST reads the schema again
     PERFORM pg_notify('pgrst', 'reload schema');
     RETURN installed::text;
 END $c360_install$;
 COMMENT ON FUNCTION @extschema@.c360_install() IS
-'Makes the tables in schema c360, or brings older ones forward, and makes whole what hangs on the code (guards, views, settings).
+'Makes the tables in schema c360, or brings older ones forward, and makes whole what hangs on the code (guards, views, settings, levels that were given).
 
 Runs with the rights of its caller, who owns the tables then; called again it does only what is missing.
 Answer: version of the tables.
-Errors: 42501 other_owner, trigger_functions.';
+Errors: 42501 other_owner, trigger_functions, levels.';

@@ -16,6 +16,9 @@ SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
     ('c360_install', '() -> text'),
     ('c360_version', '() -> text'),
     ('c360_set', '(name text, value text) -> void'),
+    ('c360_grant', '(role regrole, level text) -> void'),
+    ('c360_revoke', '(role regrole) -> void'),
+    ('c360_level', '() -> text'),
     ('c360_normalize_phone', '(raw text) -> text'),
     ('c360_phone_carrier', '(phone text) -> text'),
     ('c360_parse_transfer', '(content text, ignored text[] DEFAULT ''{}''::text[])'
@@ -113,7 +116,7 @@ FROM unnest(ARRAY['c360_version', 'c360_normalize_phone', 'c360_phone_carrier'])
 SELECT is(pg_temp.declared('c360_parse_transfer'), 'immutable safe',
           'c360_parse_transfer is pure and takes NULL');
 SELECT is(pg_temp.declared(name), 'volatile unsafe', name || ' writes; it says itself what is missing')
-FROM unnest(ARRAY['c360_install', 'c360_set', 'c360_deposit', 'c360_issue_credit', 'c360_withdraw',
+FROM unnest(ARRAY['c360_install', 'c360_set', 'c360_grant', 'c360_revoke', 'c360_deposit', 'c360_issue_credit', 'c360_withdraw',
                   'c360_refund', 'c360_adjust', 'c360_cancel_credit', 'c360_expire_credits',
                   'c360_expire_all', 'c360_freeze_wallet', 'c360_unfreeze_wallet',
                   'c360_ingest_bank_transaction', 'c360_create_qr_code',
@@ -138,8 +141,8 @@ SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE prokind = 'p' AND (pro
                 'procedures that commit have neither SECURITY DEFINER nor SET');
 SELECT is((SELECT prokind::text FROM pg_temp.routines WHERE name = 'c360_expire_all'), 'p',
           'c360_expire_all is a procedure');
-SELECT is((SELECT prosecdef FROM pg_temp.routines WHERE name = 'c360_install'), false,
-          'c360_install has the rights of its caller');
+SELECT is((SELECT prosecdef FROM pg_temp.routines WHERE name = wanted), false, wanted || ' has the rights of its caller')
+FROM unnest(ARRAY['c360_install', 'c360_grant', 'c360_revoke']) AS wanted;
 
 -- Comments
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE obj_description(oid, 'pg_proc') IS NULL$$,
@@ -193,7 +196,7 @@ SELECT has_table('c360', name, 'table c360.' || name)
 FROM unnest(ARRAY['customers', 'customer_wallets', 'wallet_transactions', 'virtual_credits',
                   'virtual_credit_uses', 'customer_activities', 'balance_history', 'bank_links',
                   'balance_customer_info', 'pending_customer_matches', 'transfer_ignored',
-                  'settings']::name[]) AS name;
+                  'settings', 'granted_levels']::name[]) AS name;
 SELECT col_type_is('c360'::name, t.name::name, c[1]::name, c[2], format('column c360.%s.%s', t.name, c[1]))
 FROM (VALUES
     ('customers', 'id bigint, phone text, name text, status text, tier text,'

@@ -69,6 +69,8 @@ my @rows = (
         VALUES ('N2ABCDEFGH12345678', 1, 'an')} ],
     [ pending_customer_matches => q{INSERT INTO c360.pending_customer_matches (bank_transaction_id, candidates)
         VALUES (1, '[]')} ],
+    [ granted_levels => q{INSERT INTO c360.granted_levels (role, level, role_id, cluster, granted_by, granted_at)
+        SELECT 'no such role', 'admin', 1, 1, 'an', '2026-01-01'} ],
     [ transfer_ignored => q{INSERT INTO c360.transfer_ignored (value, reason) VALUES ('0909500000', 'hotline')} ]);
 
 # Tables of version $version, made by c360_install() itself that returns

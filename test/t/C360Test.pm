@@ -38,6 +38,8 @@ our @WRITES = (
         "transferAmount": 70000, "content": "0987654321 ck"}')} ],
     [ 'c360_create_qr_code', q{SELECT c360_create_qr_code('0912345678')} ],
     [ 'c360_set', q{SELECT c360_set('refund_grace_days', '8')} ],
+    [ 'c360_grant', q{SELECT c360_grant('pg_monitor', 'viewer')} ],
+    [ 'c360_revoke', q{SELECT c360_revoke('pg_monitor')} ],
 );
 
 our @READS = (
@@ -47,11 +49,13 @@ our @READS = (
     [ 'c360_balance_at', q{SELECT c360_balance_at('0912345678', now())} ],
     [ 'c360_expiring_credits', q{SELECT c360_expiring_credits()} ],
     [ 'c360_verify_wallets', q{SELECT c360_verify_wallets()} ],
+    [ 'c360_level', q{SELECT c360_level()} ],
 );
 
 # Routines that nobody calls by themselves: triggers' functions are left out
 # by their type; these work only inside c360's own functions, reads included.
-our %NOT_CALLED = map { $_ => 1 } qw(c360_become_owner c360_current_actor c360_require_customer);
+our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_current_actor
+    c360_require_customer);
 
 # A cluster whose databases are UTF-8 and whose superuser is postgres, whatever
 # the environment says.
@@ -340,6 +344,7 @@ SELECT c360_freeze_wallet('0987654321', 'looked into');
 SELECT c360_get_or_create_customer('0901111111', 'Không có ví');
 SELECT c360_issue_credit('0933333333', 9000), c360_withdraw('0933333333', 9000);                        -- used up
 SELECT c360_create_qr_code('0912345678');
+SELECT c360_grant('pg_monitor', 'agent'), c360_grant('pg_monitor', 'stream');
 INSERT INTO c360.transfer_ignored VALUES ('0909500000', E'the shop''s own');
 SELECT c360_ingest_bank_transaction(jsonb_build_object('id', t.id, 'gateway', 'ACB', 'transactionDate', '2026-01-02 03:04:05',
            'accountNumber', '75918', 'transferType', t.direction, 'transferAmount', t.amount, 'content', t.content))
