@@ -9,7 +9,7 @@ DECLARE
     installed integer := 0;
     foreign_object text;
     -- made below; one of another owner would run his code for all who read it
-    view_names constant text[] := ARRAY['c360_settings'];
+    view_names constant text[] := ARRAY['c360_settings', 'c360_job_status'];
 BEGIN
     -- two calls at once: the second waits and finds everything done
     PERFORM pg_advisory_xact_lock(hashtext('c360'), hashtext('c360_install'));
