@@ -5,7 +5,8 @@
  * Behind PostgREST everybody logs in as one role and the user stands in
  * request.jwt.claims. Anyone can set that setting, so it is believed only if
  * the login role is listed in the setting authenticator_roles; else the login
- * role itself is the actor. Rows keep both.
+ * role itself is the actor. Rows keep both. What the job runner does is done
+ * by "c360:" and the job's name.
  */
 #include "postgres.h"
 
@@ -21,6 +22,15 @@
 #include "storage.h"
 
 PG_FUNCTION_INFO_V1(c360_current_actor);
+
+static const char *acting = NULL;
+
+/* In a worker: who acts from now on; NULL = the login role again. */
+void
+c360_set_actor(const char *actor)
+{
+	acting = actor;
+}
 
 char *
 c360_session_user_name(void)
@@ -65,6 +75,8 @@ c360_actor(void)
 	char	   *role = c360_session_user_name();
 	char	   *name = NULL;
 
+	if (acting != NULL)
+		return pstrdup(acting);
 	if (claims != NULL && *claims != '\0' && is_authenticator(role))
 		name = claimed_name(claims);
 	return name != NULL ? name : role;

@@ -15,6 +15,7 @@
 
 #include "call.h"
 #include "commit.h"
+#include "jobs.h"
 #include "settings.h"
 #include "shared.h"
 #include "storage.h"
@@ -36,6 +37,7 @@ _PG_init(void)
 	c360_storage_init();
 	c360_settings_init();
 	c360_commit_init();
+	c360_jobs_init();
 	c360_shared_init();
 	c360_worker_init();
 }

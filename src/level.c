@@ -39,6 +39,12 @@ static const char *const level_names[] = {
 	[C360_LEVEL_ADMIN] = "admin",
 };
 
+const char *
+c360_level_name(C360Level level)
+{
+	return level_names[level];
+}
+
 static C360Level
 level_named(const char *name)
 {

@@ -18,5 +18,6 @@ typedef enum C360Level
 
 /* the highest level of the roles that it is a member of, as of now */
 extern C360Level c360_level_of(Oid role);
+extern const char *c360_level_name(C360Level level);
 
 #endif							/* C360_LEVEL_H */

@@ -1,27 +1,40 @@
     -- Whatever the version: what hangs on the code is made whole.
-    INSERT INTO c360.settings (name, type, unit, minimum, maximum, default_value, description) VALUES
-        ('authenticator_roles', 'list', 'roles', NULL, NULL, 'authenticator',
+    INSERT INTO c360.settings (name, type, unit, minimum, maximum, choices, default_value, description) VALUES
+        ('authenticator_roles', 'list', 'roles', NULL, NULL, NULL, 'authenticator',
          'login roles whose request.jwt.claims are believed to name the actor'),
-        ('create_customer_from_transfer', 'boolean', NULL, NULL, NULL, 'true',
+        ('create_customer_from_transfer', 'boolean', NULL, NULL, NULL, NULL, 'true',
          'a transfer with one whole, unknown phone creates the customer'),
-        ('credit_expiry_days', 'integer', 'days', 1, 3650, '15',
+        ('credit_expiry_days', 'integer', 'days', 1, 3650, NULL, '15',
          'life of a credit issued without expires_at'),
-        ('event_retention', 'integer', 'days', 1, 3650, '7',
+        ('event_retention', 'integer', 'days', 1, 3650, NULL, '7',
          'how long cursors of events hold'),
-        ('max_amount', 'integer', 'đồng', 0, 9223372036854775807, '1000000000',
+        ('job_run_retention_days', 'integer', 'days', 1, 3650, NULL, '30',
+         'how long runs of jobs are kept'),
+        ('jobs_by', 'choice', NULL, NULL, NULL, '{worker,pg_cron,none}', 'worker',
+         'who runs the jobs: the background worker, pg_cron or another scheduler, nobody'),
+        ('max_amount', 'integer', 'đồng', 0, 9223372036854775807, NULL, '1000000000',
          'largest amount of one movement by hand; 0 = no limit'),
-        ('refund_grace_days', 'integer', 'days', 0, 3650, '7',
+        ('notify_payload', 'choice', NULL, NULL, NULL, '{full,ids}', 'full',
+         'what notifications tell: everything, or event, id, cursor and customer id only'),
+        ('refund_grace_days', 'integer', 'days', 0, 3650, NULL, '7',
          'least life of a lot that a refund gives back'),
-        ('stream_pass_hours', 'integer', 'hours', 1, 168, '8',
+        ('stream_pass_hours', 'integer', 'hours', 1, 168, NULL, '8',
          'how long a pass of c360_open_stream() holds')
     ON CONFLICT (name) DO UPDATE SET type = excluded.type, unit = excluded.unit,
-        minimum = excluded.minimum, maximum = excluded.maximum,
+        minimum = excluded.minimum, maximum = excluded.maximum, choices = excluded.choices,
         default_value = excluded.default_value, description = excluded.description;
+    INSERT INTO c360.jobs (job, default_schedule, description) VALUES
+        ('expire_credits', '0 * * * *', 'expires lots past their time; the worker does so at each lot''s own expiry, too')
+    ON CONFLICT (job) DO UPDATE SET default_schedule = excluded.default_schedule,
+        description = excluded.description;
 
     -- ENABLE ALWAYS: the replica role, which logical replication uses, skips ordinary triggers.
     CREATE OR REPLACE TRIGGER settings_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.settings
         FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_settings_changed();
     ALTER TABLE c360.settings ENABLE ALWAYS TRIGGER settings_changed;
+    CREATE OR REPLACE TRIGGER jobs_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.jobs
+        FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_settings_changed();
+    ALTER TABLE c360.jobs ENABLE ALWAYS TRIGGER jobs_changed;
     CREATE OR REPLACE TRIGGER ledger_guard BEFORE UPDATE OR DELETE ON c360.wallet_transactions
         FOR EACH ROW EXECUTE FUNCTION @extschema@.c360_refuse_change();
     CREATE OR REPLACE TRIGGER ledger_truncate_guard BEFORE TRUNCATE ON c360.wallet_transactions
@@ -35,13 +48,43 @@
     ALTER TABLE c360.virtual_credit_uses ENABLE ALWAYS TRIGGER ledger_guard;
     ALTER TABLE c360.virtual_credit_uses ENABLE ALWAYS TRIGGER ledger_truncate_guard;
 
+    CREATE OR REPLACE VIEW @extschema@.c360_stat AS
+        SELECT ticks, notifications, lag, backlog, ring_overflow, last_error
+        FROM @extschema@.c360_statistics();
+    COMMENT ON VIEW @extschema@.c360_stat IS
+        'The workers of this database since the server started: ticks, notifications, time from commit to notification at the last tick, events not yet announced (10,000 at most are counted), errors lost to a full ring, last failure of a worker';
     CREATE OR REPLACE VIEW @extschema@.c360_settings AS
         SELECT name, coalesce(value, default_value) AS value, type, unit,
-               default_value AS "default", description
+               default_value AS "default", description, choices
         FROM c360.settings
         WHERE @extschema@.c360_version() IS NOT NULL;   -- goes with the extension
     COMMENT ON VIEW @extschema@.c360_settings IS
         'Business rules of the shop and their values; changed by c360_set()';
+
+    -- A job that failed n times running waits 1, 2, 4 ... 60 minutes, whatever
+    -- its schedule; one that fell due while no worker ran is due at once.
+    CREATE OR REPLACE VIEW @extschema@.c360_job_status AS
+        SELECT j.job, coalesce(j.schedule, j.default_schedule) AS schedule, j.enabled,
+               last.started_at AS last_start, last.ended_at AS last_end, last.rows, last.error, f.failures,
+               CASE WHEN NOT j.enabled THEN NULL
+                    WHEN s.jobs_by = 'worker' AND f.failures = 0 THEN
+                        @extschema@.c360_next_run(coalesce(j.schedule, j.default_schedule),
+                                                  greatest(last.started_at, j.since))
+                    WHEN s.jobs_by = 'worker' THEN
+                        f.last_failure + least(2 ^ least(f.failures - 1, 6), 60) * interval '1 minute'
+                    WHEN s.jobs_by = 'pg_cron' THEN
+                        @extschema@.c360_next_run(coalesce(j.schedule, j.default_schedule), clock_timestamp())
+               END AS next_run
+        FROM c360.jobs j
+        CROSS JOIN (SELECT coalesce(value, default_value) AS jobs_by FROM c360.settings WHERE name = 'jobs_by') s
+        LEFT JOIN LATERAL (SELECT * FROM c360.job_runs r WHERE r.job = j.job ORDER BY r.id DESC LIMIT 1) last ON true
+        LEFT JOIN LATERAL (SELECT r.id FROM c360.job_runs r
+                           WHERE r.job = j.job AND r.ended_at IS NOT NULL AND r.error IS NULL
+                           ORDER BY r.id DESC LIMIT 1) success ON true
+        CROSS JOIN LATERAL (SELECT count(*) AS failures, max(r.ended_at) AS last_failure FROM c360.job_runs r
+                            WHERE r.job = j.job AND r.id > coalesce(success.id, 0) AND r.error IS NOT NULL) f;
+    COMMENT ON VIEW @extschema@.c360_job_status IS
+        'Jobs with their last run, failures since the last success, and next run; changed by c360_set_job()';
 
     -- nobody slipped one of his in since the check above
     IF EXISTS (SELECT FROM pg_class WHERE relnamespace = '@extschema@'::regnamespace

@@ -30,6 +30,8 @@ BEGIN
             ELSE
                 wanted := NULL;
             END IF;
+        WHEN 'choice' THEN
+            wanted := (SELECT c FROM unnest(setting.choices) AS c WHERE c = wanted);
         ELSE
             wanted := btrim(c360_set.value);
     END CASE;
@@ -37,6 +39,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'invalid value of a setting',
             DETAIL = format('invalid_setting: %s "%s"', setting.name, left(c360_set.value, 64)),
             HINT = CASE setting.type WHEN 'boolean' THEN 'Allowed are true and false.'
+                   WHEN 'choice' THEN 'Allowed are ' || array_to_string(setting.choices, ', ') || '.'
                    ELSE format('Allowed are whole numbers from %s to %s.', setting.minimum, setting.maximum) END;
     END IF;
     UPDATE c360.settings AS s SET value = wanted, changed_by = actor, changed_at = clock_timestamp()

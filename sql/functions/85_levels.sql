@@ -10,6 +10,7 @@ CREATE FUNCTION @extschema@.c360_level_functions() RETURNS TABLE (function text,
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES
+    ('c360_next_run', 'public'),
     ('c360_normalize_phone', 'public'),
     ('c360_parse_transfer', 'public'),
     ('c360_phone_carrier', 'public'),
@@ -44,11 +45,15 @@ AS $$
     ('c360_verify_wallets', 'accountant'),
     ('c360_withdraw', 'accountant'),
 
+    ('c360_job_batch', 'admin'),
+    ('c360_job_begin', 'admin'),
+    ('c360_job_end', 'admin'),
     ('c360_perform_job', 'admin'),
     ('c360_run_job', 'admin'),
     ('c360_schedule_jobs', 'admin'),
     ('c360_set', 'admin'),
     ('c360_set_job', 'admin'),
+    ('c360_statistics', 'admin'),
     ('c360_unschedule_jobs', 'admin'),
 
     ('c360_apply_level', 'owner'),
@@ -59,12 +64,28 @@ AS $$
     ('c360_settings_changed', 'owner'),
 
     ('c360_become_owner', 'internal'),
+    ('c360_change_job', 'internal'),
     ('c360_current_actor', 'internal'),
+    ('c360_job_expire_credits', 'internal'),
+    ('c360_job_fail', 'internal'),
+    ('c360_job_function', 'internal'),
+    ('c360_job_lock', 'internal'),
+    ('c360_job_note', 'internal'),
+    ('c360_job_open', 'internal'),
+    ('c360_job_plan', 'internal'),
+    ('c360_job_unlock', 'internal'),
     ('c360_level_functions', 'internal'),
     ('c360_level_views', 'internal'),
+    ('c360_list_jobs', 'internal'),
+    ('c360_pg_cron_clock', 'internal'),
+    ('c360_pg_cron_put', 'internal'),
     ('c360_require_customer', 'internal'),
+    ('c360_require_job', 'internal'),
     ('c360_require_phone', 'internal'),
-    ('c360_require_range', 'internal')
+    ('c360_require_range', 'internal'),
+    ('c360_set_pg_cron_role', 'internal'),
+    ('c360_shift_schedule', 'internal'),
+    ('c360_sweep_job_runs', 'internal')
 $$;
 COMMENT ON FUNCTION @extschema@.c360_level_functions() IS
 'Internal: every function of c360 and the lowest level that may call it.
