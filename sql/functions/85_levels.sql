@@ -64,7 +64,7 @@ AS $$
     ('c360_settings_changed', 'owner'),
 
     ('c360_become_owner', 'internal'),
-    ('c360_change_job', 'internal'),
+    ('c360_change_job', 'admin'),
     ('c360_current_actor', 'internal'),
     ('c360_job_expire_credits', 'internal'),
     ('c360_job_fail', 'internal'),
@@ -76,15 +76,15 @@ AS $$
     ('c360_job_unlock', 'internal'),
     ('c360_level_functions', 'internal'),
     ('c360_level_views', 'internal'),
-    ('c360_list_jobs', 'internal'),
-    ('c360_pg_cron_clock', 'internal'),
-    ('c360_pg_cron_put', 'internal'),
+    ('c360_list_jobs', 'admin'),
+    ('c360_pg_cron_clock', 'admin'),
+    ('c360_pg_cron_put', 'admin'),
     ('c360_require_customer', 'internal'),
     ('c360_require_job', 'internal'),
     ('c360_require_phone', 'internal'),
     ('c360_require_range', 'internal'),
-    ('c360_set_pg_cron_role', 'internal'),
-    ('c360_shift_schedule', 'internal'),
+    ('c360_set_pg_cron_role', 'admin'),
+    ('c360_shift_schedule', 'admin'),
     ('c360_sweep_job_runs', 'internal')
 $$;
 COMMENT ON FUNCTION @extschema@.c360_level_functions() IS
