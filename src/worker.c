@@ -198,6 +198,8 @@ c360_worker_begin_transaction(const char *activity)
 {
 	SetCurrentStatementStartTimestamp();
 	pgstat_report_activity(STATE_RUNNING, activity);
+	/* the transaction before ended as the owner, deferred triggers included */
+	SetUserIdAndSecContext(GetSessionUserId(), 0);
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (c360_extension_schema() == NULL || !c360_tables_ready())

@@ -50,7 +50,8 @@
 
     CREATE OR REPLACE VIEW @extschema@.c360_stat AS
         SELECT ticks, notifications, lag, backlog, ring_overflow, last_error
-        FROM @extschema@.c360_statistics();
+        FROM @extschema@.c360_statistics()
+        WHERE NOT EXISTS (SELECT FROM c360.event_ticks WHERE false);    -- goes with the tables, too
     COMMENT ON VIEW @extschema@.c360_stat IS
         'The workers of this database since the server started: ticks, notifications, time from commit to notification at the last tick, events not yet announced (10,000 at most are counted), errors lost to a full ring, last failure of a worker';
     CREATE OR REPLACE VIEW @extschema@.c360_settings AS

@@ -39,7 +39,7 @@ Errors: PT401 invalid_pass; 55000 not installed.';
 CREATE FUNCTION @extschema@.c360_statistics(
     OUT ticks bigint, OUT notifications bigint, OUT lag interval, OUT backlog bigint,
     OUT ring_overflow bigint, OUT last_error text)
-LANGUAGE c VOLATILE PARALLEL UNSAFE
+LANGUAGE c STABLE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'c360_statistics';
 COMMENT ON FUNCTION @extschema@.c360_statistics() IS
 'Internal: what the view c360_stat shows.
