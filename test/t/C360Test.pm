@@ -40,6 +40,10 @@ our @WRITES = (
     [ 'c360_set', q{SELECT c360_set('refund_grace_days', '8')} ],
     [ 'c360_grant', q{SELECT c360_grant('pg_monitor', 'viewer')} ],
     [ 'c360_revoke', q{SELECT c360_revoke('pg_monitor')} ],
+    [ 'c360_perform_job', q{CALL c360_perform_job('expire_credits')} ],
+    [ 'c360_run_job', q{SELECT c360_run_job('expire_credits')} ],
+    [ 'c360_set_job', q{SELECT c360_set_job('expire_credits', '5 * * * *', true)} ],
+    [ 'c360_unschedule_jobs', q{SELECT c360_unschedule_jobs()} ],
 );
 
 our @READS = (
@@ -53,9 +57,13 @@ our @READS = (
 );
 
 # Routines that nobody calls by themselves: triggers' functions are left out
-# by their type; these work only inside c360's own functions, reads included.
+# by their type; these work only inside c360's own functions, reads included,
+# and c360_schedule_jobs needs pg_cron.
 our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_current_actor
-    c360_require_customer);
+    c360_require_customer c360_require_job c360_list_jobs c360_change_job c360_job_function c360_job_expire_credits
+    c360_job_lock c360_job_unlock c360_job_open c360_job_note c360_job_begin c360_job_batch c360_job_end
+    c360_job_fail c360_sweep_job_runs c360_pg_cron_clock c360_pg_cron_put c360_set_pg_cron_role
+    c360_schedule_jobs);
 
 # A cluster whose databases are UTF-8 and whose superuser is postgres, whatever
 # the environment says.
