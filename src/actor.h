@@ -8,6 +8,9 @@
 #include "postgres.h"
 
 extern char *c360_actor(void);
+extern char *c360_actor_of(Oid session_user, const char *claims);
+extern void c360_claims_of_person(const char *claims, char *result, size_t size);
 extern char *c360_session_user_name(void);
+extern char *c360_role_name(Oid role);
 
 #endif							/* C360_ACTOR_H */

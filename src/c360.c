@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
+#include "audit.h"
 #include "call.h"
 #include "commit.h"
 #include "settings.h"
@@ -38,6 +39,7 @@ _PG_init(void)
 	c360_commit_init();
 	c360_shared_init();
 	c360_worker_init();
+	c360_audit_init();
 }
 
 Datum

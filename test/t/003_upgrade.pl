@@ -71,6 +71,8 @@ my @rows = (
         VALUES (1, '[]')} ],
     [ granted_levels => q{INSERT INTO c360.granted_levels (role, level, role_id, cluster, granted_by, granted_at)
         SELECT 'no such role', 'admin', 1, 1, 'an', '2026-01-01'} ],
+    [ audit_logs => q{INSERT INTO c360.audit_logs (at, function, sqlstate, message, detail, actor, session_user_name)
+        VALUES ('2026-01-01', 'c360_wallet', 'PT404', 'no such customer', NULL, 'an', 'an')} ],
     [ transfer_ignored => q{INSERT INTO c360.transfer_ignored (value, reason) VALUES ('0909500000', 'hotline')} ]);
 
 # Tables of version $version, made by c360_install() itself that returns
