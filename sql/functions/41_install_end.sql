@@ -1,5 +1,7 @@
     -- Whatever the version: what hangs on the code is made whole.
     INSERT INTO c360.settings (name, type, unit, minimum, maximum, choices, default_value, description) VALUES
+        ('audit_retention_days', 'integer', 'days', 1, 3650, NULL, '90',
+         'how long errors are kept in c360.audit_logs'),
         ('authenticator_roles', 'list', 'roles', NULL, NULL, NULL, 'authenticator',
          'login roles whose request.jwt.claims are believed to name the actor'),
         ('create_customer_from_transfer', 'boolean', NULL, NULL, NULL, NULL, 'true',

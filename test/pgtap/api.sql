@@ -205,7 +205,8 @@ SELECT has_table('c360', name, 'table c360.' || name)
 FROM unnest(ARRAY['customers', 'customer_wallets', 'wallet_transactions', 'virtual_credits',
                   'virtual_credit_uses', 'customer_activities', 'balance_history', 'bank_links',
                   'balance_customer_info', 'pending_customer_matches', 'transfer_ignored',
-                  'settings', 'granted_levels', 'jobs', 'job_runs']::name[]) AS name;
+                  'settings', 'granted_levels', 'jobs', 'job_runs', 'audit_logs', 'event_ticks',
+                  'event_streams']::name[]) AS name;
 SELECT col_type_is('c360'::name, t.name::name, c[1]::name, c[2], format('column c360.%s.%s', t.name, c[1]))
 FROM (VALUES
     ('customers', 'id bigint, phone text, name text, status text, tier text,'

@@ -74,6 +74,10 @@ INSERT INTO calls VALUES
     ('c360_set_job', $$SELECT c360_set_job('expire_credits', '5 * * * *')$$),
     ('c360_unschedule_jobs', 'SELECT c360_unschedule_jobs()'),
     ('c360_schedule_jobs', 'SELECT c360_schedule_jobs()'),
+    ('c360_grant', $$SELECT c360_grant('pg_monitor', 'viewer')$$),
+    ('c360_grant', $$SELECT c360_grant('pg_monitor', 'bank_feed')$$),
+    ('c360_revoke', $$SELECT c360_revoke('pg_monitor')$$),
+    ('c360_apply_level', $$SELECT c360_apply_level('pg_monitor', 'viewer')$$),
     ('c360_install', 'SELECT c360_install()');
 -- internal ones only work inside others; trigger functions cannot be called
 SELECT set_eq('SELECT DISTINCT name FROM calls',
@@ -113,6 +117,9 @@ INSERT INTO reads VALUES
     ('c360_balance_at', $$SELECT c360_balance_at('0901000001', now())$$),
     ('c360_expiring_credits', 'SELECT c360_expiring_credits()'),
     ('c360_verify_wallets', 'SELECT c360_verify_wallets()'),
+    ('c360_level', 'SELECT c360_level()'),
+    ('c360_level_functions', 'SELECT c360_level_functions()'),
+    ('c360_level_views', 'SELECT c360_level_views()'),
     ('c360_current_actor', 'SELECT c360_current_actor()'),
     ('c360_require_customer', $$SELECT c360_require_customer('0901000001')$$),
     ('c360_require_phone', $$SELECT c360_require_phone('0901000001')$$),

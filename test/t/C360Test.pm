@@ -353,6 +353,8 @@ SELECT c360_get_or_create_customer('0901111111', 'Không có ví');
 SELECT c360_issue_credit('0933333333', 9000), c360_withdraw('0933333333', 9000);                        -- used up
 SELECT c360_create_qr_code('0912345678');
 SELECT c360_grant('pg_monitor', 'agent'), c360_grant('pg_monitor', 'stream');
+INSERT INTO c360.audit_logs (at, function, sqlstate, message, detail, actor, session_user_name)
+VALUES (now(), 'c360_wallet', 'PT404', 'no such customer', E'tab\t \\N', 'an', 'an');
 INSERT INTO c360.transfer_ignored VALUES ('0909500000', E'the shop''s own');
 SELECT c360_ingest_bank_transaction(jsonb_build_object('id', t.id, 'gateway', 'ACB', 'transactionDate', '2026-01-02 03:04:05',
            'accountNumber', '75918', 'transferType', t.direction, 'transferAmount', t.amount, 'content', t.content))
