@@ -69,6 +69,7 @@ INSERT INTO calls VALUES
     ('c360_ingest_bank_transaction', $$SELECT c360_ingest_bank_transaction('{"id": 2, "gateway": "MBBank",
         "transactionDate": "2024-01-02 03:04:05", "accountNumber": "123", "transferType": "out", "transferAmount": 33}')$$),
     ('c360_set', $$SELECT c360_set('credit_expiry_days', '20')$$),
+    ('c360_open_stream', 'SELECT c360_open_stream()'),
     ('c360_install', 'SELECT c360_install()');
 -- c360_become_owner is for c360's own functions and changes nothing; trigger functions cannot be called
 SELECT set_eq('SELECT DISTINCT name FROM calls',
@@ -111,6 +112,9 @@ INSERT INTO reads VALUES
     ('c360_require_customer', $$SELECT c360_require_customer('0901000001')$$),
     ('c360_require_phone', $$SELECT c360_require_phone('0901000001')$$),
     ('c360_require_range', $$SELECT c360_require_range('x', 1, 0, 2)$$),
+    ('c360_events_since', 'SELECT c360_events_since()'),
+    ('c360_events', 'SELECT c360_events()'),
+    ('c360_statistics', 'SELECT c360_statistics()'),
     ('c360_version', 'SELECT c360_version()'),
     ('c360_normalize_phone', $$SELECT c360_normalize_phone('0901000001')$$),
     ('c360_phone_carrier', $$SELECT c360_phone_carrier('0901000001')$$),

@@ -22,7 +22,8 @@ INSERT INTO test.calls VALUES
     ('c360_set', $$SELECT c360_set('max_amount', '1')$$),
     ('c360_install', $$SELECT c360_install()$$),
     ('c360_grant', $$SELECT c360_grant('pg_monitor', 'viewer')$$),
-    ('c360_revoke', $$SELECT c360_revoke('pg_monitor')$$);
+    ('c360_revoke', $$SELECT c360_revoke('pg_monitor')$$),
+    ('c360_open_stream', $$SELECT c360_open_stream()$$);
 -- a retry would change nothing, but it locks
 INSERT INTO test.calls VALUES ('retry', $$SELECT c360_deposit('0921000001', 100, idempotency_key => 'read only')$$);
 
@@ -47,6 +48,9 @@ SELECT count(*) FROM c360_expiring_credits('0');
 SELECT * FROM c360_verify_wallets();
 SELECT count(*) > 0 AS settings FROM c360_settings;
 SELECT c360_level();
+SELECT count(*) FROM c360_events_since();
+SELECT left(c360_events(), 11);
+SELECT count(*) FROM c360_stat;
 RESET default_transaction_read_only;
 SELECT balance, virtual_balance FROM c360_wallet('0921000001');
 DROP TABLE test.calls;

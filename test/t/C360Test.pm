@@ -40,6 +40,7 @@ our @WRITES = (
     [ 'c360_set', q{SELECT c360_set('refund_grace_days', '8')} ],
     [ 'c360_grant', q{SELECT c360_grant('pg_monitor', 'viewer')} ],
     [ 'c360_revoke', q{SELECT c360_revoke('pg_monitor')} ],
+    [ 'c360_open_stream', q{SELECT c360_open_stream('{wallets,wallet:0912345678}')} ],
 );
 
 our @READS = (
@@ -50,6 +51,9 @@ our @READS = (
     [ 'c360_expiring_credits', q{SELECT c360_expiring_credits()} ],
     [ 'c360_verify_wallets', q{SELECT c360_verify_wallets()} ],
     [ 'c360_level', q{SELECT c360_level()} ],
+    [ 'c360_events_since', q{SELECT c360_events_since()} ],
+    [ 'c360_events', q{SELECT c360_events()} ],
+    [ 'c360_statistics', q{SELECT c360_statistics()} ],
 );
 
 # Routines that nobody calls by themselves: triggers' functions are left out
@@ -345,6 +349,12 @@ SELECT c360_get_or_create_customer('0901111111', 'Không có ví');
 SELECT c360_issue_credit('0933333333', 9000), c360_withdraw('0933333333', 9000);                        -- used up
 SELECT c360_create_qr_code('0912345678');
 SELECT c360_grant('pg_monitor', 'agent'), c360_grant('pg_monitor', 'stream');
+SELECT c360_open_stream('{tickets,wallet:0912345678}');
+-- a history of another cluster, whose ids of transactions mean nothing here
+INSERT INTO c360.event_epochs (number, epoch, system_identifier, database_id, timeline, first_tick)
+VALUES (1, 4711, 4712, 5, 1, 1);
+INSERT INTO c360.event_ticks (id, snapshot, low_id, high_id, created_at)
+VALUES (7, '1000000000:1000000007:1000000000,1000000003', 1, 2, '2026-01-02 03:04:05');
 INSERT INTO c360.transfer_ignored VALUES ('0909500000', E'the shop''s own');
 SELECT c360_ingest_bank_transaction(jsonb_build_object('id', t.id, 'gateway', 'ACB', 'transactionDate', '2026-01-02 03:04:05',
            'accountNumber', '75918', 'transferType', t.direction, 'transferAmount', t.amount, 'content', t.content))
