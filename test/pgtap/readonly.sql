@@ -78,6 +78,7 @@ INSERT INTO calls VALUES
     ('c360_grant', $$SELECT c360_grant('pg_monitor', 'bank_feed')$$),
     ('c360_revoke', $$SELECT c360_revoke('pg_monitor')$$),
     ('c360_apply_level', $$SELECT c360_apply_level('pg_monitor', 'viewer')$$),
+    ('c360_open_stream', 'SELECT c360_open_stream()'),
     ('c360_install', 'SELECT c360_install()');
 -- internal ones only work inside others; trigger functions cannot be called
 SELECT set_eq('SELECT DISTINCT name FROM calls',
@@ -129,6 +130,9 @@ INSERT INTO reads VALUES
     ('c360_job_function', $$SELECT c360_job_function('expire_credits')$$),
     ('c360_next_run', $$SELECT c360_next_run('0 * * * *', now())$$),
     ('c360_shift_schedule', $$SELECT c360_shift_schedule('0 * * * *', -7)$$),
+    ('c360_events_since', 'SELECT c360_events_since()'),
+    ('c360_events', 'SELECT c360_events()'),
+    ('c360_statistics', 'SELECT c360_statistics()'),
     ('c360_version', 'SELECT c360_version()'),
     ('c360_normalize_phone', $$SELECT c360_normalize_phone('0901000001')$$),
     ('c360_phone_carrier', $$SELECT c360_phone_carrier('0901000001')$$),

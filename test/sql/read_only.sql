@@ -27,6 +27,7 @@ INSERT INTO test.calls VALUES
     ('c360_set_job', $$SELECT c360_set_job('expire_credits', '5 * * * *')$$),
     ('c360_schedule_jobs', 'SELECT c360_schedule_jobs()'),
     ('c360_unschedule_jobs', 'SELECT c360_unschedule_jobs()'),
+    ('c360_open_stream', $$SELECT c360_open_stream()$$),
     ('c360_install', $$SELECT c360_install()$$);
 -- a retry would change nothing, but it locks
 INSERT INTO test.calls VALUES ('retry', $$SELECT c360_deposit('0921000001', 100, idempotency_key => 'read only')$$);
@@ -53,6 +54,9 @@ SELECT * FROM c360_verify_wallets();
 SELECT count(*) > 0 AS settings FROM c360_settings;
 SELECT c360_level();
 SELECT count(*) > 0 AS jobs FROM c360_job_status;
+SELECT count(*) FROM c360_events_since();
+SELECT left(c360_events(), 11);
+SELECT count(*) FROM c360_stat;
 RESET default_transaction_read_only;
 SELECT balance, virtual_balance FROM c360_wallet('0921000001');
 DROP TABLE test.calls;

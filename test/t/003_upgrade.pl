@@ -79,6 +79,13 @@ my @rows = (
                ('expire_credits', '2026-01-03', '2026-01-04', 0, 'no', 'XX000', 'an')} ],
     [ audit_logs => q{INSERT INTO c360.audit_logs (at, function, sqlstate, message, detail, actor, session_user_name)
         VALUES ('2026-01-01', 'c360_wallet', 'PT404', 'no such customer', NULL, 'an', 'an')} ],
+    [ event_epochs => q{INSERT INTO c360.event_epochs
+            (number, epoch, system_identifier, database_id, timeline, first_tick)
+        VALUES (1, 4711, 4712, 5, 1, 1)} ],
+    [ event_ticks => q{INSERT INTO c360.event_ticks (id, snapshot, low_id, high_id, created_at)
+        VALUES (1, '3:5:4', 1, 2, '2026-01-01')} ],
+    [ event_streams => q{INSERT INTO c360.event_streams (pass_hash, role, actor, level, channels, opened_at, valid_until)
+        VALUES ('\x01', 'no such role', 'an', 'agent', '{wallets}', '2026-01-01', '2036-01-01')} ],
     [ transfer_ignored => q{INSERT INTO c360.transfer_ignored (value, reason) VALUES ('0909500000', 'hotline')} ]);
 
 # Tables of version $version, made by c360_install() itself that returns
