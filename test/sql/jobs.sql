@@ -7,7 +7,7 @@ FROM c360_job_status WHERE job = 'expire_credits';
 -- each job has its function, and a schedule that means something
 SELECT job, c360_job_function(job), c360_next_run(default_schedule, now()) > now() AS comes, description <> '' AS described
 FROM c360.jobs ORDER BY job;
-SELECT name, value, choices FROM c360_settings WHERE type = 'choice' AND name = 'jobs_by';
+SELECT name, value, description FROM c360_settings WHERE type = 'choice' AND name = 'jobs_by';
 
 -- The settings.
 \pset format unaligned
