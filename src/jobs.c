@@ -39,6 +39,14 @@ static bool unlock_at_commit = false;
 static SubTransactionId lock_taken_in = InvalidSubTransactionId;
 static LOCKTAG held_lock;
 
+static text *
+required_text(FunctionCallInfo fcinfo, const char *name)
+{
+	if (PG_ARGISNULL(0))
+		c360_missing_argument(name);
+	return PG_GETARG_TEXT_PP(0);
+}
+
 /*
  * Schedules
  */
@@ -91,8 +99,8 @@ c360_shift_schedule(PG_FUNCTION_ARGS)
 		[C360_CRON_MONTH_END] = "its days fall into another month there",
 		[C360_CRON_DAYS] = "it asks for days of the month and days of the week at once",
 	};
-	text	   *schedule = PG_GETARG_TEXT_PP(0);
-	int32		hours = PG_GETARG_INT32(1);
+	text	   *schedule = required_text(fcinfo, "schedule");
+	int32		hours = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1);
 	char		shifted[2 * C360_CRON_MAX];
 	C360Cron	cron;
 	C360CronShift result;
@@ -158,8 +166,8 @@ c360_jobs_init(void)
 Datum
 c360_job_lock(PG_FUNCTION_ARGS)
 {
-	text	   *job = PG_GETARG_TEXT_PP(0);
-	bool		of_transaction = PG_GETARG_BOOL(1);
+	text	   *job = required_text(fcinfo, "job");
+	bool		of_transaction = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 	uint32		key = DatumGetUInt32(hash_any((unsigned char *) VARDATA_ANY(job), VARSIZE_ANY_EXHDR(job)));
 	LOCKTAG		tag;
 

@@ -31,6 +31,7 @@
 #include "utils/timestamp.h"
 
 #include "actor.h"
+#include "audit.h"
 #include "query.h"
 #include "worker.h"
 
@@ -352,7 +353,7 @@ c360_runner_main(Datum main_arg)
 		MemoryContextSwitchTo(context);
 		PG_TRY();
 		{
-			/* the errors that sessions left in the ring are taken here */
+			c360_audit_drain(slot);
 			sleep = work();
 			error_delay = 0;
 		}

@@ -74,7 +74,9 @@ to_int64(const char *value)
 static void
 take(const char *name, char *value)
 {
-	if (strcmp(name, "credit_expiry_days") == 0)
+	if (strcmp(name, "audit_retention_days") == 0)
+		current.audit_retention_days = to_int64(value);
+	else if (strcmp(name, "credit_expiry_days") == 0)
 		current.credit_expiry_days = to_int64(value);
 	else if (strcmp(name, "refund_grace_days") == 0)
 		current.refund_grace_days = to_int64(value);

@@ -11,6 +11,7 @@
 
 typedef struct C360Settings
 {
+	int64		audit_retention_days;
 	int64		credit_expiry_days;
 	int64		refund_grace_days;
 	int64		max_amount;		/* 0 = none */

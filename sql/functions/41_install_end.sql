@@ -1,5 +1,7 @@
     -- Whatever the version: what hangs on the code is made whole.
     INSERT INTO c360.settings (name, type, unit, minimum, maximum, choices, default_value, description) VALUES
+        ('audit_retention_days', 'integer', 'days', 1, 3650, NULL, '90',
+         'how long errors are kept in c360.audit_logs'),
         ('authenticator_roles', 'list', 'roles', NULL, NULL, NULL, 'authenticator',
          'login roles whose request.jwt.claims are believed to name the actor'),
         ('create_customer_from_transfer', 'boolean', NULL, NULL, NULL, NULL, 'true',
@@ -11,11 +13,11 @@
         ('job_run_retention_days', 'integer', 'days', 1, 3650, NULL, '30',
          'how long runs of jobs are kept'),
         ('jobs_by', 'choice', NULL, NULL, NULL, '{worker,pg_cron,none}', 'worker',
-         'who runs the jobs: the background worker, pg_cron or another scheduler, nobody'),
+         'who runs the jobs: worker (of c360), pg_cron (or another scheduler) or none'),
         ('max_amount', 'integer', 'đồng', 0, 9223372036854775807, NULL, '1000000000',
          'largest amount of one movement by hand; 0 = no limit'),
         ('notify_payload', 'choice', NULL, NULL, NULL, '{full,ids}', 'full',
-         'what notifications tell: everything, or event, id, cursor and customer id only'),
+         'what notifications tell: full, or ids (event, id, cursor and customer id only)'),
         ('refund_grace_days', 'integer', 'days', 0, 3650, NULL, '7',
          'least life of a lot that a refund gives back'),
         ('stream_pass_hours', 'integer', 'hours', 1, 168, NULL, '8',
@@ -56,7 +58,7 @@
         'The workers of this database since the server started: ticks, notifications, time from commit to notification at the last tick, events not yet announced (10,000 at most are counted), errors lost to a full ring, last failure of a worker';
     CREATE OR REPLACE VIEW @extschema@.c360_settings AS
         SELECT name, coalesce(value, default_value) AS value, type, unit,
-               default_value AS "default", description, choices
+               default_value AS "default", description
         FROM c360.settings
         WHERE @extschema@.c360_version() IS NOT NULL;   -- goes with the extension
     COMMENT ON VIEW @extschema@.c360_settings IS

@@ -21,14 +21,14 @@ Answer: the moment; NULL if the schedule names days that never come.
 Errors: 22023 invalid_schedule, invalid_date.';
 
 CREATE FUNCTION @extschema@.c360_shift_schedule(schedule text, hours integer) RETURNS text
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'c360_shift_schedule';
 COMMENT ON FUNCTION @extschema@.c360_shift_schedule(text, integer) IS
 'Internal: a cron schedule as another clock has it.
 
 schedule: as c360_next_run() takes it. hours: how far the other clock is ahead, -23 to 23.
 Answer: the schedule there.
-Errors: 22023 invalid_schedule, schedule_not_shiftable.';
+Errors: 22004 NULL; 22023 invalid_schedule, schedule_not_shiftable.';
 
 -- What the jobs do, one batch each.
 
@@ -47,14 +47,14 @@ Errors: 25006 read only; 55000 not installed.';
 -- One run at a time.
 
 CREATE FUNCTION @extschema@.c360_job_lock(job text, of_transaction boolean) RETURNS boolean
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'c360_job_lock';
 COMMENT ON FUNCTION @extschema@.c360_job_lock(text, boolean) IS
 'Internal: tries to take the lock of a job.
 
 job: its name. of_transaction: until the end of this transaction; false = until c360_job_unlock() or a rollback.
 Answer: false if another session has it.
-Errors: 25006 read only.';
+Errors: 22004 NULL; 25006 read only.';
 
 CREATE FUNCTION @extschema@.c360_job_unlock() RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE

@@ -19,6 +19,12 @@ SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
     ('c360_grant', '(role regrole, level text) -> void'),
     ('c360_revoke', '(role regrole) -> void'),
     ('c360_level', '() -> text'),
+    ('c360_schedule_jobs', '() -> integer'),
+    ('c360_unschedule_jobs', '() -> integer'),
+    ('c360_run_job', '(job text) -> void'),
+    ('c360_set_job', '(job text, schedule text DEFAULT NULL::text, enabled boolean DEFAULT NULL::boolean) -> void'),
+    ('c360_perform_job', '(IN job text)'),
+    ('c360_next_run', '(schedule text, after timestamp with time zone) -> timestamp with time zone'),
     ('c360_normalize_phone', '(raw text) -> text'),
     ('c360_phone_carrier', '(phone text) -> text'),
     ('c360_parse_transfer', '(content text, ignored text[] DEFAULT ''{}''::text[])'
@@ -68,6 +74,15 @@ SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
     ('c360_get_or_create_customer', '(phone text, name text DEFAULT NULL::text) -> bigint')
 ) AS t (name, expected);
 
+-- Events
+SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
+    ('c360_events_since', '(after text DEFAULT NULL::text, channels text[] DEFAULT NULL::text[],'
+        ' max_rows integer DEFAULT 500)'
+        ' -> TABLE(cursor text, id bigint, channel text, event text, payload jsonb, at timestamp with time zone)'),
+    ('c360_open_stream', '(channels text[] DEFAULT NULL::text[]) -> text'),
+    ('c360_events', '(pass text DEFAULT NULL::text, after text DEFAULT NULL::text) -> "text/event-stream"')
+) AS t (name, expected);
+
 -- Types that are answered, column for column
 CREATE FUNCTION pg_temp.columns_of(type regtype) RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum)
@@ -112,7 +127,7 @@ CREATE FUNCTION pg_temp.declared(wanted text) RETURNS text LANGUAGE sql AS $$
     FROM pg_temp.routines WHERE name = wanted
 $$;
 SELECT is(pg_temp.declared(name), 'immutable safe strict', name || ' is pure and strict')
-FROM unnest(ARRAY['c360_version', 'c360_normalize_phone', 'c360_phone_carrier']) AS name;
+FROM unnest(ARRAY['c360_version', 'c360_normalize_phone', 'c360_phone_carrier', 'c360_next_run']) AS name;
 SELECT is(pg_temp.declared('c360_parse_transfer'), 'immutable safe',
           'c360_parse_transfer is pure and takes NULL');
 SELECT is(pg_temp.declared(name), 'volatile unsafe', name || ' writes; it says itself what is missing')
@@ -120,10 +135,11 @@ FROM unnest(ARRAY['c360_install', 'c360_set', 'c360_grant', 'c360_revoke', 'c360
                   'c360_refund', 'c360_adjust', 'c360_cancel_credit', 'c360_expire_credits',
                   'c360_expire_all', 'c360_freeze_wallet', 'c360_unfreeze_wallet',
                   'c360_ingest_bank_transaction', 'c360_create_qr_code',
-                  'c360_get_or_create_customer']) AS name;
+                  'c360_get_or_create_customer', 'c360_perform_job', 'c360_run_job', 'c360_set_job',
+                  'c360_schedule_jobs', 'c360_unschedule_jobs', 'c360_open_stream']) AS name;
 SELECT is(pg_temp.declared(name), 'stable unsafe', name || ' only reads')
 FROM unnest(ARRAY['c360_wallet', 'c360_wallets', 'c360_wallet_transactions', 'c360_balance_at',
-                  'c360_expiring_credits', 'c360_verify_wallets']) AS name;
+                  'c360_expiring_credits', 'c360_verify_wallets', 'c360_events_since', 'c360_events']) AS name;
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE provolatile = 'v' AND proparallel <> 'u'$$,
                 'what writes is parallel unsafe');
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE provolatile = 'i' AND proparallel <> 's'$$,
@@ -139,10 +155,11 @@ SELECT is_empty($$SELECT r.name FROM pg_temp.routines r JOIN pg_language l ON l.
                 'every function in SQL or PL/pgSQL has its search_path pinned');
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE prokind = 'p' AND (prosecdef OR proconfig IS NOT NULL)$$,
                 'procedures that commit have neither SECURITY DEFINER nor SET');
-SELECT is((SELECT prokind::text FROM pg_temp.routines WHERE name = 'c360_expire_all'), 'p',
-          'c360_expire_all is a procedure');
-SELECT is((SELECT prosecdef FROM pg_temp.routines WHERE name = wanted), false, wanted || ' has the rights of its caller')
-FROM unnest(ARRAY['c360_install', 'c360_grant', 'c360_revoke']) AS wanted;
+SELECT is((SELECT prokind::text FROM pg_temp.routines WHERE routines.name = wanted), 'p', wanted || ' is a procedure')
+FROM unnest(ARRAY['c360_expire_all', 'c360_perform_job']) AS wanted;
+SELECT is((SELECT prosecdef FROM pg_temp.routines WHERE routines.name = wanted), false,
+          wanted || ' has the rights of its caller')
+FROM unnest(ARRAY['c360_install', 'c360_grant', 'c360_revoke', 'c360_schedule_jobs', 'c360_unschedule_jobs', 'c360_set_job', 'c360_pg_cron_put']) AS wanted;
 
 -- Comments
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE obj_description(oid, 'pg_proc') IS NULL$$,
@@ -185,6 +202,7 @@ SELECT set_eq($$SELECT t.tgrelid::regclass::text, t.tgname::text FROM pg_trigger
                 JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
                 WHERE n.nspname = 'c360' AND NOT t.tgisinternal$$,
               $$VALUES ('c360.settings', 'settings_changed'),
+                       ('c360.jobs', 'jobs_changed'),
                        ('c360.wallet_transactions', 'ledger_guard'),
                        ('c360.wallet_transactions', 'ledger_truncate_guard'),
                        ('c360.virtual_credit_uses', 'ledger_guard'),
@@ -196,7 +214,8 @@ SELECT has_table('c360', name, 'table c360.' || name)
 FROM unnest(ARRAY['customers', 'customer_wallets', 'wallet_transactions', 'virtual_credits',
                   'virtual_credit_uses', 'customer_activities', 'balance_history', 'bank_links',
                   'balance_customer_info', 'pending_customer_matches', 'transfer_ignored',
-                  'settings', 'granted_levels']::name[]) AS name;
+                  'settings', 'granted_levels', 'jobs', 'job_runs', 'audit_logs', 'event_epochs',
+                  'event_ticks', 'event_streams']::name[]) AS name;
 SELECT col_type_is('c360'::name, t.name::name, c[1]::name, c[2], format('column c360.%s.%s', t.name, c[1]))
 FROM (VALUES
     ('customers', 'id bigint, phone text, name text, status text, tier text,'
@@ -227,6 +246,12 @@ SELECT cmp_ok((SELECT count(*) FROM pg_sequence s WHERE s.seqrelid IN (
 SELECT is((SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
            WHERE attrelid = 'c360_settings'::regclass AND attnum > 0),
           'name, value, type, unit, default, description', 'view c360_settings');
+SELECT is((SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
+           WHERE attrelid = 'c360_job_status'::regclass AND attnum > 0),
+          'job, schedule, enabled, last_start, last_end, rows, error, failures, next_run', 'view c360_job_status');
+SELECT is((SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
+           WHERE attrelid = 'c360_stat'::regclass AND attnum > 0),
+          'ticks, notifications, lag, backlog, ring_overflow, last_error', 'view c360_stat');
 
 -- Versions agree.
 SELECT is(c360_version(), (SELECT default_version FROM pg_available_extensions WHERE name = 'c360'),

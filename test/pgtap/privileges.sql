@@ -9,7 +9,8 @@ SELECT no_plan();
 
 SELECT set_eq($$SELECT r.name FROM pg_temp.routines r,
                     aclexplode(coalesce(r.proacl, acldefault('f', r.proowner))) a WHERE a.grantee = 0$$,
-              ARRAY['c360_version', 'c360_normalize_phone', 'c360_phone_carrier', 'c360_parse_transfer'],
+              ARRAY['c360_version', 'c360_normalize_phone', 'c360_phone_carrier', 'c360_parse_transfer',
+                    'c360_next_run'],
               'PUBLIC may execute the pure functions and nothing else');
 SELECT is_empty($$SELECT r.name, a.grantee::regrole FROM pg_temp.routines r, aclexplode(r.proacl) a
                   WHERE a.grantee NOT IN (0, r.proowner)$$, 'nobody else has been granted a function');
@@ -17,7 +18,7 @@ SELECT is_empty($$SELECT n.nspname, a.grantee, a.privilege_type FROM pg_namespac
                   WHERE n.nspname = 'c360' AND a.grantee <> n.nspowner$$, 'nobody but the owner uses schema c360');
 SELECT is_empty($$SELECT c.relname, a.grantee, a.privilege_type FROM pg_class c
                   JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) a
-                  WHERE (n.nspname = 'c360' OR c.oid = 'c360_settings'::regclass) AND a.grantee <> c.relowner$$,
+                  WHERE (n.nspname = 'c360' OR c.oid IN ('c360_settings'::regclass, 'c360_job_status'::regclass)) AND a.grantee <> c.relowner$$,
                 'nor its tables, sequences and views');
 SELECT is_empty($$SELECT c.relname, t.attname FROM pg_attribute t JOIN pg_class c ON c.oid = t.attrelid
                   JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -85,12 +86,14 @@ CREATE FUNCTION pg_temp.call_of(routine oid) RETURNS text LANGUAGE sql AS $$
 $$;
 SELECT is(pg_temp.as_role(role, pg_temp.call_of(r.oid)), '42501', format('%s may not call %s', role, r.name))
 FROM pg_temp.routines r, unnest(ARRAY['shop_till', 'shop_nobody']) AS role
-WHERE r.name NOT IN ('c360_version', 'c360_normalize_phone', 'c360_phone_carrier', 'c360_parse_transfer')
+WHERE r.name NOT IN ('c360_version', 'c360_normalize_phone', 'c360_phone_carrier', 'c360_parse_transfer',
+                     'c360_next_run')
   AND (role, r.name) <> ('shop_till', 'c360_withdraw') AND r.prorettype <> 'trigger'::regtype
 ORDER BY role, r.name;
 SELECT is(pg_temp.as_role('shop_nobody', statement), 'none', statement) FROM unnest(ARRAY[
     'SELECT c360_version()', $$SELECT c360_normalize_phone('0901000001')$$,
-    $$SELECT c360_phone_carrier('0901000001')$$, $$SELECT c360_parse_transfer('0901000001')$$]) AS statement;
+    $$SELECT c360_phone_carrier('0901000001')$$, $$SELECT c360_parse_transfer('0901000001')$$,
+    $$SELECT c360_next_run('0 * * * *', now())$$]) AS statement;
 SELECT is(pg_temp.as_role('shop_nobody', format('CREATE TRIGGER x BEFORE UPDATE ON %s EXECUTE FUNCTION %s()', t, r.name)),
           '42501', format('nobody hangs %s on a table of his', r.name))
 FROM pg_temp.routines r, (VALUES ('pg_temp.his')) AS v (t), pg_temp.as_role('shop_nobody', 'CREATE TEMP TABLE his ()')

@@ -69,16 +69,27 @@ INSERT INTO calls VALUES
     ('c360_ingest_bank_transaction', $$SELECT c360_ingest_bank_transaction('{"id": 2, "gateway": "MBBank",
         "transactionDate": "2024-01-02 03:04:05", "accountNumber": "123", "transferType": "out", "transferAmount": 33}')$$),
     ('c360_set', $$SELECT c360_set('credit_expiry_days', '20')$$),
+    ('c360_perform_job', $$CALL c360_perform_job('expire_credits')$$),
+    ('c360_run_job', $$SELECT c360_run_job('expire_credits')$$),
+    ('c360_set_job', $$SELECT c360_set_job('expire_credits', '5 * * * *')$$),
+    ('c360_unschedule_jobs', 'SELECT c360_unschedule_jobs()'),
+    ('c360_schedule_jobs', 'SELECT c360_schedule_jobs()'),
+    ('c360_grant', $$SELECT c360_grant('pg_monitor', 'viewer')$$),
+    ('c360_grant', $$SELECT c360_grant('pg_monitor', 'bank_feed')$$),
+    ('c360_revoke', $$SELECT c360_revoke('pg_monitor')$$),
+    ('c360_apply_level', $$SELECT c360_apply_level('pg_monitor', 'viewer')$$),
+    ('c360_open_stream', 'SELECT c360_open_stream()'),
     ('c360_install', 'SELECT c360_install()');
--- c360_become_owner is for c360's own functions and changes nothing; trigger functions cannot be called
+-- internal ones only work inside others; trigger functions cannot be called
 SELECT set_eq('SELECT DISTINCT name FROM calls',
               $$SELECT name FROM pg_temp.routines WHERE provolatile = 'v' AND prorettype <> 'trigger'::regtype
-                AND name <> 'c360_become_owner'$$, 'each function that writes is called here');
+                AND obj_description(oid, 'pg_proc') NOT LIKE 'Internal:%'$$, 'each function that writes is called here');
 
 CREATE TEMP TABLE before AS SELECT pg_temp.books() AS books;
 -- a procedure that commits is refused inside a transaction block, whatever there is to do
 SELECT is(pg_temp.read_write(call),
-          CASE WHEN call LIKE 'CALL %' THEN '2D000 invalid transaction termination' ELSE 'none' END,
+          CASE WHEN call LIKE 'CALL %' THEN '2D000 invalid transaction termination'
+               WHEN name = 'c360_schedule_jobs' THEN '55000 pg_cron is not there' ELSE 'none' END,
           'outside: ' || call) FROM calls;
 SELECT is(pg_temp.read_only(call), '25006', 'read only: ' || call) FROM calls;
 SELECT is(pg_temp.books(), books, 'nothing changed') FROM before;
@@ -107,18 +118,31 @@ INSERT INTO reads VALUES
     ('c360_balance_at', $$SELECT c360_balance_at('0901000001', now())$$),
     ('c360_expiring_credits', 'SELECT c360_expiring_credits()'),
     ('c360_verify_wallets', 'SELECT c360_verify_wallets()'),
+    ('c360_level', 'SELECT c360_level()'),
+    ('c360_level_functions', 'SELECT c360_level_functions()'),
+    ('c360_level_views', 'SELECT c360_level_views()'),
     ('c360_current_actor', 'SELECT c360_current_actor()'),
     ('c360_require_customer', $$SELECT c360_require_customer('0901000001')$$),
     ('c360_require_phone', $$SELECT c360_require_phone('0901000001')$$),
     ('c360_require_range', $$SELECT c360_require_range('x', 1, 0, 2)$$),
+    ('c360_require_job', $$SELECT c360_require_job('expire_credits')$$),
+    ('c360_list_jobs', 'SELECT c360_list_jobs()'),
+    ('c360_job_function', $$SELECT c360_job_function('expire_credits')$$),
+    ('c360_next_run', $$SELECT c360_next_run('0 * * * *', now())$$),
+    ('c360_shift_schedule', $$SELECT c360_shift_schedule('0 * * * *', -7)$$),
+    ('c360_events_since', 'SELECT c360_events_since()'),
+    ('c360_events', 'SELECT c360_events()'),
+    ('c360_statistics', 'SELECT c360_statistics()'),
     ('c360_version', 'SELECT c360_version()'),
     ('c360_normalize_phone', $$SELECT c360_normalize_phone('0901000001')$$),
     ('c360_phone_carrier', $$SELECT c360_phone_carrier('0901000001')$$),
     ('c360_parse_transfer', $$SELECT c360_parse_transfer('0901000001')$$);
-SELECT set_eq('SELECT name FROM reads', $$SELECT name FROM pg_temp.routines WHERE provolatile <> 'v'$$,
+SELECT set_eq('SELECT name FROM reads', $$SELECT name FROM pg_temp.routines WHERE provolatile <> 'v'
+                AND name <> 'c360_pg_cron_clock'$$,
               'each function that reads is called here');
 SELECT is(pg_temp.read_only(call), 'none', 'read only: ' || call) FROM reads;
-SELECT is(pg_temp.read_only('SELECT * FROM c360_settings'), 'none', 'read only: the view c360_settings');
+SELECT is(pg_temp.read_only('SELECT * FROM ' || view), 'none', 'read only: the view ' || view)
+FROM unnest(ARRAY['c360_settings', 'c360_job_status']) AS view;
 
 SELECT * FROM finish();
 ROLLBACK;

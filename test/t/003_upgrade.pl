@@ -71,6 +71,21 @@ my @rows = (
         VALUES (1, '[]')} ],
     [ granted_levels => q{INSERT INTO c360.granted_levels (role, level, role_id, cluster, granted_by, granted_at)
         SELECT 'no such role', 'admin', 1, 1, 'an', '2026-01-01'} ],
+    [ jobs => q{INSERT INTO c360.jobs (job, default_schedule, description, schedule, enabled, since, pg_cron_role)
+        VALUES ('expire_credits', '1 * * * *', 'words of before', '7 * * * *', false, '2026-01-01', NULL)
+        ON CONFLICT (job) DO UPDATE SET schedule = excluded.schedule, enabled = excluded.enabled} ],
+    [ job_runs => q{INSERT INTO c360.job_runs (job, started_at, ended_at, rows, error, sqlstate, started_by)
+        VALUES ('expire_credits', '2026-01-01', '2026-01-02', 3, NULL, NULL, 'worker'),
+               ('expire_credits', '2026-01-03', '2026-01-04', 0, 'no', 'XX000', 'an')} ],
+    [ audit_logs => q{INSERT INTO c360.audit_logs (at, function, sqlstate, message, detail, actor, session_user_name)
+        VALUES ('2026-01-01', 'c360_wallet', 'PT404', 'no such customer', NULL, 'an', 'an')} ],
+    [ event_epochs => q{INSERT INTO c360.event_epochs
+            (number, epoch, system_identifier, database_id, timeline, first_tick)
+        VALUES (1, 4711, 4712, 5, 1, 1)} ],
+    [ event_ticks => q{INSERT INTO c360.event_ticks (id, snapshot, low_id, high_id, created_at)
+        VALUES (1, '3:5:4', 1, 2, '2026-01-01')} ],
+    [ event_streams => q{INSERT INTO c360.event_streams (pass_hash, role, actor, level, channels, opened_at, valid_until)
+        VALUES ('\x01', 'no such role', 'an', 'agent', '{wallets}', '2026-01-01', '2036-01-01')} ],
     [ transfer_ignored => q{INSERT INTO c360.transfer_ignored (value, reason) VALUES ('0909500000', 'hotline')} ]);
 
 # Tables of version $version, made by c360_install() itself that returns
@@ -115,12 +130,13 @@ sub columns_of_tables
 {
     my $db = shift;
 
-    # what a setting means belongs to the code
+    # what a setting or a job means belongs to the code
     return { map { split /\|/, $_, 2 } rows_of($node, $db, q{
         SELECT c.relname, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
         WHERE c.relnamespace = 'c360'::regnamespace AND c.relkind = 'r'
           AND (c.relname <> 'settings' OR a.attname IN ('name', 'value', 'changed_by', 'changed_at'))
+          AND (c.relname <> 'jobs' OR a.attname NOT IN ('default_schedule', 'description'))
         GROUP BY 1}) };
 }
 
