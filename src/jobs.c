@@ -173,9 +173,10 @@ c360_job_lock(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("c360_job_lock");
 	PreventCommandDuringRecovery("c360_job_lock");
-	if (lock_is_held)
-		PG_RETURN_BOOL(false);	/* a trigger inside a run */
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, LOCK_CLASS, key, 2);
+	/* a session has one run at a time, and its own lock would let it pass */
+	if (lock_is_held && (!of_transaction || memcmp(&tag, &held_lock, sizeof(tag)) == 0))
+		PG_RETURN_BOOL(false);
 	if (LockAcquire(&tag, ExclusiveLock, !of_transaction, true) == LOCKACQUIRE_NOT_AVAIL)
 		PG_RETURN_BOOL(false);
 	if (!of_transaction)

@@ -376,6 +376,10 @@ FROM (VALUES (1, 'in', 70000, '0987654321 ck'),
              (6, 'out', 20000, '0912345678'),
              (7, 'in', 9223372036854775807, '0912345678'),
              (1, 'in', 71000, '0987654321 ck')) AS t (id, direction, amount, content);
+SELECT c360_set_job('expire_credits', '*/10 * * * mon-sat', false);
+SELECT c360_run_job('expire_credits');
+INSERT INTO c360.job_runs (job, ended_at, rows, error, sqlstate, started_by)
+VALUES ('expire_credits', clock_timestamp(), 1, E'what\tfailed \\', '23514', 'worker'), ('expire_credits', NULL, 0, NULL, NULL, 'pg_cron');
 SELECT c360_issue_credit('0912345678', 7000, 'MANUAL', 'E', clock_timestamp() + interval '100 milliseconds');
 SQL
 
