@@ -122,7 +122,7 @@ SELECT count(*) FROM pg_locks WHERE locktype = 'userlock' AND classid = 11274296
 BEGIN;
 SELECT c360_job_lock('expire_credits', true);
 SELECT classid::bigint::bit(32) = x'43333630' AS class, objid::bigint::bit(32) = hashtext('expire_credits')::bit(32) AS name, objsubid
-FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+FROM pg_locks WHERE locktype = 'userlock' AND pid = pg_backend_pid();
 COMMIT;
 -- A failed transaction gives it back as well.
 BEGIN;
