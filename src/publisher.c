@@ -17,8 +17,8 @@
  * If it dies between the two, its successor announces the last tick again: a
  * listener may get an event twice, recognizable by its id.
  *
- * One publisher a database: it holds an advisory lock for as long as it
- * lives, taken before any snapshot, and ticks are written under it only.
+ * One publisher a database: it holds a lock for as long as it lives, taken
+ * before any snapshot, and ticks are written under it only.
  */
 #include "postgres.h"
 
@@ -125,6 +125,38 @@ write_tick(C360Moment *moment)
 	SPI_finish();
 }
 
+/*
+ * Goes on where the publisher before stopped; the first one of an epoch
+ * begins it with a tick of now.
+ */
+static bool
+take_up(void)
+{
+	C360Moment *newest;
+	C360Moment *before = NULL;
+
+	MemoryContextReset(publisher.context);
+	if (!c360_worker_begin_transaction("looking for the last tick"))
+		return false;
+	publisher.epoch = c360_epoch_settle();
+	newest = c360_newest_tick();
+	if (newest == NULL)
+	{
+		newest = palloc0(sizeof(*newest));
+		c360_moment_now(newest);
+		write_tick(newest);
+	}
+	else
+		before = c360_tick_before(newest->tick);
+	newest = keep_moment(newest);
+	publisher.announced = keep_moment(before != NULL ? before : newest);
+	publisher.target = NULL;
+	publisher.announced_id = 0;
+	c360_worker_end_transaction();
+	publisher.newest = newest;
+	return true;
+}
+
 /* False if c360 is gone. */
 static bool
 tick(void)
@@ -133,6 +165,12 @@ tick(void)
 
 	if (!c360_worker_begin_transaction("ticking"))
 		return false;
+	if (!c360_is_newest_tick(publisher.newest->tick, publisher.epoch.epoch))
+	{
+		c360_worker_end_transaction();
+		publisher.newest = NULL;	/* the tables were made anew, or emptied */
+		return take_up();
+	}
 	c360_moment_now(&moment);
 	if (c360_events_exist(publisher.newest, &moment))
 	{
@@ -252,38 +290,6 @@ thin_out(void)
 }
 
 /*
- * Goes on where the publisher before stopped; the first one of an epoch
- * begins it with a tick of now.
- */
-static bool
-take_up(void)
-{
-	C360Moment *newest;
-	C360Moment *before = NULL;
-
-	MemoryContextReset(publisher.context);
-	if (!c360_worker_begin_transaction("looking for the last tick"))
-		return false;
-	publisher.epoch = c360_epoch_settle();
-	newest = c360_newest_tick();
-	if (newest == NULL)
-	{
-		newest = palloc0(sizeof(*newest));
-		c360_moment_now(newest);
-		write_tick(newest);
-	}
-	else
-		before = c360_tick_before(newest->tick);
-	newest = keep_moment(newest);
-	publisher.announced = keep_moment(before != NULL ? before : newest);
-	publisher.target = NULL;
-	publisher.announced_id = 0;
-	c360_worker_end_transaction();
-	publisher.newest = newest;
-	return true;
-}
-
-/*
  * The worker
  */
 
@@ -293,7 +299,7 @@ lock_publishing(void)
 	LOCKTAG		tag;
 
 	StartTransactionCommand();
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, C360_LOCK_CLASS, 0, 2);
+	c360_lock_tag(&tag, 0);
 	pgstat_report_activity(STATE_RUNNING, "waiting for another publisher to end");
 	(void) LockAcquire(&tag, ExclusiveLock, true, false);
 	CommitTransactionCommand();
@@ -382,6 +388,7 @@ c360_publisher_main(Datum main_arg)
 	/* flushed, but not kept waiting by a standby that is gone */
 	SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
 	lock_publishing();
+	c360_worker_ready();
 	for (;;)
 	{
 		TimestampTz begun = GetCurrentTimestamp();

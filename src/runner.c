@@ -4,8 +4,9 @@
  *
  * There is one for each database. It sleeps until the next run of a job, and
  * for the lots that expire meanwhile until the soonest expires_at: a commit
- * that brings a sooner one wakes it (commit.c). It looks by itself once a
- * minute, too.
+ * that brings a sooner one wakes it (commit.c), as does one that changes jobs
+ * or settings. Every ten seconds it looks by itself: for lots of prepared
+ * transactions, and whether the extension is still there.
  *
  * A run is that of c360_perform_job(): a session's lock keeps another run
  * out, the row of the run is committed before the first batch, and each batch
@@ -35,7 +36,7 @@
 #include "query.h"
 #include "worker.h"
 
-#define LONGEST_SLEEP	60000L	/* ms */
+#define LONGEST_SLEEP	10000L	/* ms */
 #define BUSY_SLEEP		1000L	/* while somebody else runs the job, ms */
 #define LONGEST_RETRY	60		/* of overdue lots, and after errors, s */
 
@@ -344,6 +345,7 @@ c360_runner_main(Datum main_arg)
 	volatile int error_delay = 0;
 
 	slot = c360_worker_begin(main_arg, C360_RUNNER);
+	c360_worker_ready();
 	context = AllocSetContextCreate(TopMemoryContext, "c360 job runner", ALLOCSET_SMALL_SIZES);
 	for (;;)
 	{

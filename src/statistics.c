@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "call.h"
+#include "compat.h"
 #include "cursor.h"
 #include "event.h"
 #include "shared.h"
@@ -66,12 +67,11 @@ c360_statistics(PG_FUNCTION_ARGS)
 	C360Caller	caller;
 	C360Slot   *slot = c360_my_slot();
 	C360Moment *tick;
-	TupleDesc	desc;
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Datum		values[6] = {0};
 	bool		nulls[6] = {true, true, true, true, true, true};
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
+	c360_materialize(fcinfo);
 	c360_act_as_owner(&caller);
 	tick = c360_newest_tick();
 	if (tick != NULL)
@@ -82,5 +82,6 @@ c360_statistics(PG_FUNCTION_ARGS)
 	if (slot != NULL)
 		read_slot(slot, values, nulls);
 	c360_act_as_caller(&caller);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	return (Datum) 0;
 }

@@ -7,9 +7,10 @@
  * caller, whom a SECURITY DEFINER function does not know any more. Reading
  * writes nothing: it works in READ ONLY transactions and on standbys.
  *
- * Up to where? Up to the newest tick where a publisher ticks, so that cursors
- * are short; else up to now. On a standby ticks arrive with replication, and
- * count as long as they are fresh or nothing was committed after them.
+ * Up to where? Up to the newest tick if nothing was committed after it, or if
+ * it is fresh and a publisher is at work, so that cursors are short; else up
+ * to now. On a standby, where ticks arrive with replication, a fresh one is
+ * enough.
  *
  * A page of the browser cannot send a token with EventSource: an app opens a
  * stream for it and hands it the pass. The pass is stored hashed, and reads
@@ -48,7 +49,7 @@
 #define MOST_ROWS		10000
 #define STREAM_ROWS		1000	/* of one answer to EventSource */
 #define MOST_EXAMINED	100000	/* rows of other channels, in one call */
-#define FRESH			10000	/* age of a tick on a standby, ms */
+#define FRESH			10000	/* age of a tick that readers trust, ms */
 #define OLD				86400	/* a cursor of that age is renewed, s */
 #define MAX_CHANNELS	1000
 
@@ -185,17 +186,15 @@ target(void)
 {
 	C360Moment *tick = c360_newest_tick();
 	C360Moment *now;
+	bool		ticking = RecoveryInProgress() ||
+		(c360_notify == C360_NOTIFY_WORKER && c360_worker_runs(C360_PUBLISHER));
 
-	if (tick != NULL && c360_notify == C360_NOTIFY_WORKER && c360_worker_runs(C360_PUBLISHER))
+	if (tick != NULL && ticking &&
+		!TimestampDifferenceExceeds(tick->at, GetCurrentTimestamp(), FRESH))
 		return tick;
 	now = palloc(sizeof(*now));
 	c360_moment_now(now);
-	if (tick != NULL &&
-		((RecoveryInProgress() &&
-		  !TimestampDifferenceExceeds(tick->at, GetCurrentTimestamp(), FRESH)) ||
-		 !c360_events_exist(tick, now)))
-		return tick;
-	return now;
+	return tick == NULL || c360_events_exist(tick, now) ? now : tick;
 }
 
 static bool

@@ -90,8 +90,10 @@ check_fuzz () {
     mkdir "$work/fuzz"
     fuzz phone src/phone.c >"$work/fuzz/phone.log" 2>&1 & phone=$!
     fuzz transfer src/phone.c src/transfer.c >"$work/fuzz/transfer.log" 2>&1 & transfer=$!
+    fuzz cron src/cron.c >"$work/fuzz/cron.log" 2>&1 & cron=$!
     wait "$phone" || failed="phone"
     wait "$transfer" || failed="$failed transfer"
+    wait "$cron" || failed="$failed cron"
     for name in $failed; do
         echo "$name: failed"
         tail -n 60 "$work/fuzz/$name.log"
@@ -100,13 +102,13 @@ check_fuzz () {
         done
     done
     [ -z "$failed" ] || return 1
-    for name in phone transfer; do
+    for name in phone transfer cron; do
         echo "$name: $(tail -n 1 "$work/fuzz/$name.log")"
     done
 }
 
 check_tap () {
-    heading "TAP: crash, dump, upgrade, pg_cron, standby"
+    heading "TAP: crash, dump, upgrade, pg_cron, standby, jobs"
     local log
     mkdir -m 700 "$work/tap"
     [ "$(id -u)" != 0 ] || chown postgres "$work/tap"

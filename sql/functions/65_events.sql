@@ -36,10 +36,9 @@ pass: of c360_open_stream(); NULL = with the caller''s own level. after: the cur
 Answer: one frame an event, named like it, with its payload as data; the cursor as id behind the last one. A cursor that holds no longer is answered with an event "reset" and a new cursor: fetch anew.
 Errors: PT401 invalid_pass; 55000 not installed.';
 
-CREATE FUNCTION @extschema@.c360_statistics(
-    OUT ticks bigint, OUT notifications bigint, OUT lag interval, OUT backlog bigint,
-    OUT ring_overflow bigint, OUT last_error text)
-LANGUAGE c STABLE PARALLEL UNSAFE
+CREATE FUNCTION @extschema@.c360_statistics()
+RETURNS TABLE (ticks bigint, notifications bigint, lag interval, backlog bigint, ring_overflow bigint, last_error text)
+LANGUAGE c STABLE PARALLEL UNSAFE ROWS 1
 AS 'MODULE_PATHNAME', 'c360_statistics';
 COMMENT ON FUNCTION @extschema@.c360_statistics() IS
 'Internal: what the view c360_stat shows.

@@ -77,7 +77,6 @@ INSERT INTO calls VALUES
     ('c360_grant', $$SELECT c360_grant('pg_monitor', 'viewer')$$),
     ('c360_grant', $$SELECT c360_grant('pg_monitor', 'bank_feed')$$),
     ('c360_revoke', $$SELECT c360_revoke('pg_monitor')$$),
-    ('c360_apply_level', $$SELECT c360_apply_level('pg_monitor', 'viewer')$$),
     ('c360_open_stream', 'SELECT c360_open_stream()'),
     ('c360_install', 'SELECT c360_install()');
 -- internal ones only work inside others; trigger functions cannot be called
