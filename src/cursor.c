@@ -30,12 +30,14 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "access/twophase.h"
 #include "catalog/namespace.h"
 #include "common/hashfn.h"
 #include "common/pg_prng.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lwlock.h"
+#include "storage/proc.h"
 #include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -47,6 +49,9 @@
 #include "storage.h"
 
 #define TICK_JUMP	1000000
+
+/* on a standby subtransactions count, too */
+#define MOST_RUNNING	((MaxBackends + max_prepared_xacts) * (PGPROC_MAX_CACHED_SUBXIDS + 1))
 
 /*
  * Moments
@@ -222,6 +227,9 @@ read_snapshot(const char *text, C360Moment *moment)
 	while (*text >= '0' && *text <= '9')
 	{
 		uint64		xact;
+
+		if (moment->nrunning >= MOST_RUNNING)
+			return NULL;
 
 		if (moment->nrunning == size)
 			moment->running = repalloc(moment->running, sizeof(uint64) * (size *= 2));

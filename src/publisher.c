@@ -48,6 +48,7 @@
 #define FAILURE_PAUSE	1000	/* ms */
 #define THIN_INTERVAL	600000	/* ms */
 #define BATCH			1000	/* events announced in one transaction */
+#define LONG_WALK		10000	/* rows between two ticks */
 #define LONGEST_CURSOR	1000	/* that a transaction announcing itself adds */
 
 /* of the publisher of this process */
@@ -172,7 +173,9 @@ tick(void)
 		return take_up();
 	}
 	c360_moment_now(&moment);
-	if (c360_events_exist(publisher.newest, &moment))
+	/* while a bulk load is open each look would walk over its rows once more */
+	if (c360_events_exist(publisher.newest, &moment) ||
+		moment.high_id - publisher.newest->low_id > LONG_WALK)
 	{
 		C360Moment *kept;
 
@@ -200,10 +203,10 @@ announce_some(void)
 	C360Event  *event;
 	StringInfoData payload;
 	bool		ids_only;
-	int64		last_id = publisher.announced_id;
+	int64		last_id;
+	bool		unfinished;
 	StringInfoData cursor;
 	int			length;
-	int			count = 0;
 	int			sent = 0;
 
 	if (!c360_worker_begin_transaction("notifying"))
@@ -216,22 +219,21 @@ announce_some(void)
 	length = cursor.len;
 	store = c360_store_open_to_read();
 	reader = c360_events_between(store, publisher.announced, publisher.target,
-								 publisher.announced_id, BATCH);
-	while (count < BATCH && (event = c360_event_next(reader)) != NULL)
+								 publisher.announced_id, BATCH, BATCH);
+	while ((event = c360_event_next(reader)) != NULL)
 	{
 		cursor.len = length;
 		c360_append_int64(&cursor, event->id);
 		c360_event_payload(reader, event, cursor.data, ids_only, &payload);
 		sent += notify(event, payload.data);
-		last_id = event->id;
-		count++;
 	}
+	unfinished = c360_events_unfinished(reader, &last_id);
 	c360_events_end(reader);
 	c360_store_close(store);
 	c360_worker_end_transaction();
 	pg_atomic_fetch_add_u64(&publisher.slot->notifications, sent);
 	publisher.announced_id = last_id;
-	if (count < BATCH)
+	if (!unfinished)
 	{
 		forget_moment(publisher.announced);
 		publisher.announced = publisher.target;
@@ -260,8 +262,10 @@ announce(void)
 }
 
 /*
- * Old ticks: none older than event_retention, one a minute of those older
- * than a day, one a second of those older than an hour; always the newest.
+ * Old ticks: one a minute of those older than a day, one a second of those
+ * older than an hour, and none from before the last one that is older than
+ * event_retention: cursors behind it are of that age, whoever read all has
+ * one of them. The newest stays whatever its age.
  */
 static bool
 thin_out(void)
@@ -269,10 +273,10 @@ thin_out(void)
 	static C360Query thin = {"DELETE FROM c360.event_ticks t USING ("
 		"  SELECT id, row_number() OVER (PARTITION BY date_trunc("
 		"    CASE WHEN created_at < clock_timestamp() - interval '1 day' THEN 'minute' ELSE 'second' END,"
-		"    created_at) ORDER BY id) AS nth, created_at"
+		"    created_at) ORDER BY id) AS nth, lead(created_at) OVER (ORDER BY id) AS until"
 		"  FROM c360.event_ticks WHERE created_at < clock_timestamp() - interval '1 hour') old "
 		"WHERE t.id = old.id AND t.id < $1 "
-		"AND (old.nth > 1 OR old.created_at < clock_timestamp() - $2 * interval '1 day')",
+		"AND (old.nth > 1 OR old.until < clock_timestamp() - $2 * interval '1 day')",
 	2, {INT8OID, INT8OID}};
 	static C360Query passes = {"DELETE FROM c360.event_streams WHERE valid_until < clock_timestamp()"};
 	Datum		values[2];
@@ -431,6 +435,7 @@ c360_publish_inline(void)
 	char	   *cursor;
 	bool		ids_only;
 
+	PushActiveSnapshot(GetTransactionSnapshot());	/* there is none at commit */
 	c360_act_as_owner(&caller);
 	ids_only = c360_settings()->notify_payload_ids;
 	c360_moment_now(&moment);
@@ -447,4 +452,5 @@ c360_publish_inline(void)
 	c360_events_end(reader);
 	c360_store_close(store);
 	c360_act_as_caller(&caller);
+	PopActiveSnapshot();
 }

@@ -20,6 +20,7 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "catalog/pg_type_d.h"
 #include "common/sha2.h"
 #include "executor/spi.h"
@@ -177,9 +178,31 @@ struct EventPage
 						 const char *cursor, const char *payload);	/* event NULL: only a cursor */
 	void	   *sink;
 	int			rows;
-	int			examined;
+	bool		unfinished;		/* stopped after MOST_EXAMINED rows */
 	char	   *cursor;			/* behind the last row looked at */
 };
+
+/*
+ * A snapshot that leaves as a cursor must outlive a crash: what it knows of
+ * transactions that had ended may not be in the log yet, and then their ids
+ * and those of their rows are given out again. (Ticks are flushed by their
+ * commit.)
+ */
+static void
+flush_log(void)
+{
+	XLogRecPtr	end;
+
+	if (RecoveryInProgress())
+		return;
+	end = GetXLogInsertRecPtr();
+	/* behind the header of a page on which nothing stands yet */
+	if (XLogSegmentOffset(end, wal_segment_size) == SizeOfXLogLongPHD)
+		end -= SizeOfXLogLongPHD;
+	else if (end % XLOG_BLCKSZ == SizeOfXLogShortPHD)
+		end -= SizeOfXLogShortPHD;
+	XLogFlush(end);
+}
 
 static C360Moment *
 target(void)
@@ -194,13 +217,16 @@ target(void)
 		return tick;
 	now = palloc(sizeof(*now));
 	c360_moment_now(now);
-	return tick == NULL || c360_events_exist(tick, now) ? now : tick;
+	if (tick != NULL && !c360_events_exist(tick, now))
+		return tick;
+	flush_log();
+	return now;
 }
 
 static bool
 is_full(const EventPage *page)
 {
-	return page->rows >= page->max_rows || page->examined >= MOST_EXAMINED;
+	return page->rows >= page->max_rows || page->unfinished;
 }
 
 /* Reads a batch as far as the page has room. */
@@ -208,11 +234,13 @@ static void
 read_batch(EventPage *page, C360Store *store, int64 epoch, const C360Moment *from,
 		   const C360Moment *to, int64 after_id)
 {
-	C360EventReader *reader = c360_events_between(store, from, to, after_id, MOST_EXAMINED);
+	C360EventReader *reader = c360_events_between(store, from, to, after_id,
+												  2 * page->max_rows, MOST_EXAMINED);
 	StringInfoData cursor;
 	StringInfoData payload;
 	C360Event  *event;
 	int			length;
+	int64		last_id;
 
 	initStringInfo(&cursor);
 	initStringInfo(&payload);
@@ -222,18 +250,31 @@ read_batch(EventPage *page, C360Store *store, int64 epoch, const C360Moment *fro
 	{
 		const char *channel = channel_for(&page->filter, event);
 
-		page->examined++;
-		cursor.len = length;
-		c360_append_int64(&cursor, event->id);
 		if (channel == NULL)
 			continue;
+		cursor.len = length;
+		c360_append_int64(&cursor, event->id);
 		c360_event_payload(reader, event, cursor.data, false, &payload);
 		page->emit(page, event, channel, cursor.data, payload.data);
 		page->rows++;
 	}
-	if (page->examined > 0)
+	page->unfinished = page->rows < page->max_rows && c360_events_unfinished(reader, &last_id);
+	if (page->unfinished)
+	{
+		cursor.len = length;
+		c360_append_int64(&cursor, last_id);
+	}
+	if (cursor.len > length)
 		page->cursor = cursor.data;
 	c360_events_end(reader);
+}
+
+/* A newer one would do as well, and hold longer. */
+static bool
+is_old(const C360Cursor *cursor, const C360Moment *to)
+{
+	return cursor->from->tick != 0 && (cursor->to != NULL || cursor->from->tick != to->tick) &&
+		TimestampDifferenceExceeds(cursor->from->at, GetCurrentTimestamp(), OLD * 1000);
 }
 
 /*
@@ -259,10 +300,7 @@ read_page(EventPage *page, const C360Cursor *cursor, const C360Moment *to)
 			page->cursor = c360_cursor_at(epoch, to);
 	}
 	c360_store_close(store);
-	if (page->rows == 0 &&
-		(page->examined >= MOST_EXAMINED ||
-		 (from->tick != 0 && from->tick != to->tick &&
-		  TimestampDifferenceExceeds(from->at, GetCurrentTimestamp(), OLD * 1000))))
+	if (page->rows == 0 && (page->unfinished || is_old(cursor, to)))
 		page->emit(page, NULL, NULL, page->cursor, NULL);
 }
 

@@ -266,6 +266,21 @@ typedef struct Child
 
 static Child children[C360_MAX_DATABASES][C360_NWORKERS];
 
+/* Once for each value of the setting: they may be created later. */
+static void
+log_missing(int nnames, int nfound)
+{
+	static char *logged = NULL;
+
+	if (nfound >= nnames || (logged != NULL && strcmp(logged, c360_databases) == 0))
+		return;
+	if (logged != NULL)
+		pfree(logged);
+	logged = MemoryContextStrdup(TopMemoryContext, c360_databases);
+	ereport(LOG,
+			(errmsg("c360.databases lists %d databases, %d of them are there", nnames, nfound)));
+}
+
 /* The oids of the databases on the list that exist and take connections. */
 static List *
 wanted_databases(MemoryContext context)
@@ -301,6 +316,7 @@ wanted_databases(MemoryContext context)
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
+	log_missing(list_length(names), list_length(oids));
 	CommitTransactionCommand();
 	return oids;
 }

@@ -14,7 +14,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_live_node('events', 'shop');
+# as for standbys, which one part asks for
+my $node = new_live_node('events', 'shop', allows_streaming => 1);
 $node->start;
 install_live($node, 'shop');
 wait_for_worker($node, 'shop', 'c360 publisher');
@@ -314,21 +315,27 @@ foreach my $db ('shop', 'elsewhere')
         search_path => 'test', synchronous_commit => 'off', row_security => 'off', DateStyle => q{'German'},
         standard_conforming_strings => 'off', bytea_output => 'escape', IntervalStyle => q{'sql_standard'});
 
-    $node->safe_psql('postgres', join ';', map { "ALTER DATABASE shop SET $_ = $hostile{$_}; ALTER ROLE postgres SET $_ = $hostile{$_}" } keys %hostile);
-    restart_publisher($node, 'shop');
-    my $reset = 'SET default_transaction_read_only = off; SET lock_timeout = 0; SET statement_timeout = 0; ' .
-        'SET idle_in_transaction_session_timeout = 0; SET default_transaction_isolation = DEFAULT; ' .
-        q{SET default_transaction_isolation = 'read committed'; SET search_path = public; SET standard_conforming_strings = on};
-    my $locker = $node->background_psql('shop');
-    $locker->query_safe($reset);
-    $locker->query_safe('BEGIN; LOCK TABLE c360.event_ticks IN ACCESS EXCLUSIVE MODE');
-    $node->safe_psql('shop', "$reset; " . move('a1'));
-    my ($state) = ($node->poll_query_until('postgres', q{
-        SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'c360 publisher' AND wait_event_type = 'Lock'}));
-    ok($state, 'the publisher waits for a lock on its table, the writer does not');
-    $locker->query_safe('COMMIT');
-    $locker->quit;
-    $node->safe_psql('postgres', "$reset; ALTER DATABASE shop RESET ALL; ALTER ROLE postgres RESET ALL");
+    my $ours = $node->background_psql('postgres');
+    $ours->query_safe("ALTER DATABASE shop SET $_ = $hostile{$_}") foreach sort keys %hostile;
+    $ours->query_safe("ALTER ROLE postgres SET $_ = $hostile{$_}") foreach sort keys %hostile;
+    {
+        # what the client asks for goes before both
+        local $ENV{PGOPTIONS} = '-c lock_timeout=0 -c statement_timeout=0 -c idle_in_transaction_session_timeout=0 ' .
+            '-c default_transaction_read_only=off -c default_transaction_isolation=read\ committed -c search_path=public ' .
+            '-c standard_conforming_strings=on';
+
+        restart_publisher($node, 'shop');
+        my $locker = $node->background_psql('shop');
+        $locker->query_safe('BEGIN; LOCK TABLE c360.event_ticks IN ACCESS EXCLUSIVE MODE');
+        do_move('a1');
+        ok($node->poll_query_until('postgres', q{
+            SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'c360 publisher' AND wait_event_type = 'Lock'}),
+            'the publisher waits for a lock on its table, the writer does not');
+        $locker->query_safe('COMMIT');
+        $locker->quit;
+    }
+    $ours->query_safe($_) foreach 'ALTER DATABASE shop RESET ALL', 'ALTER ROLE postgres RESET ALL';
+    $ours->quit;
     my @heard = heard_until($everything, 'a1');
     is($heard[-1]{payload}{phone}, $phones{a}, 'and announces when it has it, whatever lock_timeout says');
     like($heard[-1]{payload}{at}, qr/^\d{4}-\d\d-\d\dT.*\+00:00$/, 'with times in UTC, as always');
@@ -347,8 +354,7 @@ foreach my $db ('shop', 'elsewhere')
     do_move('a1', 'b1');
     ok(heard_until($everything, 'b1'), 'a listener is stuck in a transaction, the others hear');
     is(scalar(heard($stuck)), 0, 'it does not');
-    $stuck->{session}->query_safe('COMMIT');
-    is(join(' ', map { name_of($_->{payload}) } heard_until($stuck, 'b1')), 'a1 b1', 'until it ends');
+    is(join(' ', map { name_of($_->{payload}) } heard($stuck, 'COMMIT')), 'a1 b1', 'until it ends');
     $stuck->{session}->quit;
 }
 
@@ -505,30 +511,6 @@ sub reading
             "$epoch.s1:2:3:5:3x", "$epoch.$tick-$tick.1-$tick.2", 'đ', '1.1;DROP TABLE', "$epoch.\t$tick", 'x' x 100000;
     is(error_in($node, 'shop', "SELECT * FROM c360_events_since('$epoch.$tick-s1:1:$snapshot.0')"), 'none',
         'the two forms may be mixed');
-}
-
-# Snapshots are read while a publisher runs, too: whoever began without it goes on.
-{
-    my ($epoch) = split /\./, cursor_now($node, 'shop');
-    my ($session) = sessions(1);
-
-    in_session($session, 'BEGIN');
-    in_session($session, move('a1'));
-    my ($snapshot, $low) = split /\|/, $node->safe_psql('shop', q{
-        SELECT pg_current_snapshot(), max(id) FROM c360.customer_activities});
-    $low++;    # that of a1
-    do_move('b1', 'c1');
-    in_session($session, move('d1'));
-    in_session($session, 'COMMIT');
-    foreach my $cursor ("$epoch.s$low:$low:$snapshot", "$epoch.s9223372036854775807:9223372036854775807:$snapshot")
-    {
-        is(names_since($cursor), 'a1 b1 c1 d1', 'from a snapshot, with a publisher');
-        is(names_since($cursor, page => 1), 'a1 b1 c1 d1', 'in pages of one');
-        my @rows = since($cursor, page => 2);
-        like($rows[0]{cursor}, qr/^$epoch\.s[^-]*-\d+\.\d+$/, 'its pages lead from the snapshot to a tick');
-        is(names_since($rows[1]{cursor}), 'c1 d1', 'and on from there');
-    }
-    $session->quit;
 }
 
 # What a reader's own transaction has written is not read, and not lost.
@@ -703,7 +685,8 @@ sub set_server
     set_server('c360.notify', 'inline');
     $node->poll_query_until('shop', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'c360 publisher'}) or die;
     my $session = $node->background_psql('shop', on_error_stop => 0);
-    in_session($session, $_) foreach 'BEGIN', move('a1'), 'SAVEPOINT s', move('b1'), 'ROLLBACK TO s', move('c1'), 'COMMIT';
+    is(join('', map { (session_query($session, $_))[1] } 'BEGIN', move('a1'), 'SAVEPOINT s', move('b1'), 'ROLLBACK TO s',
+        move('c1'), 'COMMIT'), '', 'inline: a transaction of some statements commits');
     in_session($session, $_) foreach 'BEGIN', move('d1'), 'ROLLBACK';
     in_session($session, move('e1'));
     my $pid = in_session($session, 'SELECT pg_backend_pid()');
@@ -729,6 +712,37 @@ sub set_server
     is($node->safe_psql('shop', q{SELECT string_agg(context, ' ') FROM pg_settings WHERE name LIKE 'c360.%'}),
         'sighup sighup sighup', 'settings of the server are for its administrator');
     $session->quit;
+}
+
+# Whoever began to read while nobody ticked goes on when somebody does.
+{
+    my ($early) = sessions(1);
+    my %cursors;
+
+    set_server('c360.notify', 'off');
+    do_move('h9');
+    in_session($early, 'BEGIN');
+    in_session($early, move('a1'));
+    $cursors{'READ COMMITTED'} = $node->safe_psql('shop', 'SELECT cursor FROM c360_events_since()');
+    $cursors{$_} = $node->safe_psql('shop', "BEGIN ISOLATION LEVEL $_; SELECT cursor FROM c360_events_since()")
+        foreach 'REPEATABLE READ', 'SERIALIZABLE';
+    do_move('b1', 'c1');
+    in_session($early, move('d1'));
+    my $half = (read_events($node, 'shop', $cursors{'READ COMMITTED'}, page => 1))[0]{cursor};
+    set_server('c360.notify', 'worker');
+    in_session($early, 'COMMIT');
+    do_move('e1');
+    is(names_since($half), 'a1 c1 d1 e1', 'in the middle of a batch between snapshots, then with a publisher');
+    foreach my $level (sort keys %cursors)
+    {
+        like($cursors{$level}, qr/^\d+\.s/, "$level: without ticks a cursor is a snapshot");
+        is(names_since($cursors{$level}), 'a1 b1 c1 d1 e1', "$level: it is read when there is a publisher, too");
+        is(names_since($cursors{$level}, page => 1), 'a1 b1 c1 d1 e1', "$level: in pages of one");
+        my @rows = since($cursors{$level}, page => 2);
+        like($rows[0]{cursor}, qr/^\d+\.s[^-]*-\d+\.\d+$/, "$level: its pages lead from the snapshot to a tick");
+        is(names_since($rows[1]{cursor}), 'c1 d1 e1', "$level: and on from there");
+    }
+    $early->quit;
 }
 
 # c360.tick_interval: events of one interval come together.

@@ -160,10 +160,11 @@ sub listen_to
 }
 
 # What was heard since the last time: hashes of channel, payload and pid.
+# psql shows it after a statement.
 sub heard
 {
-    my ($listener) = @_;
-    my ($out) = $listener->{session}->query('SELECT 1');
+    my ($listener, $statement) = @_;
+    my ($out) = $listener->{session}->query($statement // 'SELECT 1');
     my @all;
 
     while ($out =~ /^Asynchronous notification "([^"]*)" with payload "(.*)" received from server process with PID (\d+)\.$/mg)
