@@ -17,8 +17,8 @@
  * If it dies between the two, its successor announces the last tick again: a
  * listener may get an event twice, recognizable by its id.
  *
- * One publisher a database: it holds an advisory lock for as long as it
- * lives, taken before any snapshot, and ticks are written under it only.
+ * One publisher a database: it holds a lock for as long as it lives, taken
+ * before any snapshot, and ticks are written under it only.
  */
 #include "postgres.h"
 
@@ -48,6 +48,7 @@
 #define FAILURE_PAUSE	1000	/* ms */
 #define THIN_INTERVAL	600000	/* ms */
 #define BATCH			1000	/* events announced in one transaction */
+#define LONG_WALK		10000	/* rows between two ticks */
 #define LONGEST_CURSOR	1000	/* that a transaction announcing itself adds */
 
 /* of the publisher of this process */
@@ -125,132 +126,6 @@ write_tick(C360Moment *moment)
 	SPI_finish();
 }
 
-/* False if c360 is gone. */
-static bool
-tick(void)
-{
-	C360Moment	moment;
-
-	if (!c360_worker_begin_transaction("ticking"))
-		return false;
-	c360_moment_now(&moment);
-	if (c360_events_exist(publisher.newest, &moment))
-	{
-		C360Moment *kept;
-
-		write_tick(&moment);
-		kept = keep_moment(&moment);
-		c360_worker_end_transaction();
-		forget_moment(publisher.newest);
-		publisher.newest = kept;
-		pg_atomic_fetch_add_u64(&publisher.slot->ticks, 1);
-	}
-	else
-		c360_worker_end_transaction();
-	return true;
-}
-
-/*
- * Announces the next events up to "target". The cursor of each stands right
- * behind it, in the middle of the batch.
- */
-static bool
-announce_some(void)
-{
-	C360Store  *store;
-	C360EventReader *reader;
-	C360Event  *event;
-	StringInfoData payload;
-	bool		ids_only;
-	int64		last_id = publisher.announced_id;
-	StringInfoData cursor;
-	int			length;
-	int			count = 0;
-	int			sent = 0;
-
-	if (!c360_worker_begin_transaction("notifying"))
-		return false;
-	ids_only = c360_settings()->notify_payload_ids;
-	initStringInfo(&payload);
-	initStringInfo(&cursor);
-	appendStringInfoString(&cursor, c360_cursor_within(publisher.epoch.epoch, publisher.announced,
-													   publisher.target));
-	length = cursor.len;
-	store = c360_store_open_to_read();
-	reader = c360_events_between(store, publisher.announced, publisher.target,
-								 publisher.announced_id, BATCH);
-	while (count < BATCH && (event = c360_event_next(reader)) != NULL)
-	{
-		cursor.len = length;
-		c360_append_int64(&cursor, event->id);
-		c360_event_payload(reader, event, cursor.data, ids_only, &payload);
-		sent += notify(event, payload.data);
-		last_id = event->id;
-		count++;
-	}
-	c360_events_end(reader);
-	c360_store_close(store);
-	c360_worker_end_transaction();
-	pg_atomic_fetch_add_u64(&publisher.slot->notifications, sent);
-	publisher.announced_id = last_id;
-	if (count < BATCH)
-	{
-		forget_moment(publisher.announced);
-		publisher.announced = publisher.target;
-		publisher.target = NULL;
-		publisher.announced_id = 0;
-	}
-	return true;
-}
-
-/*
- * Everything up to the newest tick. If it fails, ticks go on, and the batch
- * is taken up where it stood.
- */
-static bool
-announce(void)
-{
-	while (publisher.announced->tick != publisher.newest->tick)
-	{
-		if (publisher.target == NULL)
-			publisher.target = keep_moment(publisher.newest);
-		if (!announce_some())
-			return false;
-		CHECK_FOR_INTERRUPTS();
-	}
-	return true;
-}
-
-/*
- * Old ticks: none older than event_retention, one a minute of those older
- * than a day, one a second of those older than an hour; always the newest.
- */
-static bool
-thin_out(void)
-{
-	static C360Query thin = {"DELETE FROM c360.event_ticks t USING ("
-		"  SELECT id, row_number() OVER (PARTITION BY date_trunc("
-		"    CASE WHEN created_at < clock_timestamp() - interval '1 day' THEN 'minute' ELSE 'second' END,"
-		"    created_at) ORDER BY id) AS nth, created_at"
-		"  FROM c360.event_ticks WHERE created_at < clock_timestamp() - interval '1 hour') old "
-		"WHERE t.id = old.id AND t.id < $1 "
-		"AND (old.nth > 1 OR old.created_at < clock_timestamp() - $2 * interval '1 day')",
-	2, {INT8OID, INT8OID}};
-	static C360Query passes = {"DELETE FROM c360.event_streams WHERE valid_until < clock_timestamp()"};
-	Datum		values[2];
-
-	if (!c360_worker_begin_transaction("thinning out old ticks"))
-		return false;
-	values[0] = Int64GetDatum(publisher.newest->tick);
-	values[1] = Int64GetDatum(c360_settings()->event_retention);
-	SPI_connect();
-	c360_query(&thin, values, NULL);
-	c360_query(&passes, NULL, NULL);
-	SPI_finish();
-	c360_worker_end_transaction();
-	return true;
-}
-
 /*
  * Goes on where the publisher before stopped; the first one of an epoch
  * begins it with a tick of now.
@@ -283,6 +158,141 @@ take_up(void)
 	return true;
 }
 
+/* False if c360 is gone. */
+static bool
+tick(void)
+{
+	C360Moment	moment;
+
+	if (!c360_worker_begin_transaction("ticking"))
+		return false;
+	if (!c360_is_newest_tick(publisher.newest->tick, publisher.epoch.epoch))
+	{
+		c360_worker_end_transaction();
+		publisher.newest = NULL;	/* the tables were made anew, or emptied */
+		return take_up();
+	}
+	c360_moment_now(&moment);
+	/* while a bulk load is open each look would walk over its rows once more */
+	if (c360_events_exist(publisher.newest, &moment) ||
+		moment.high_id - publisher.newest->low_id > LONG_WALK)
+	{
+		C360Moment *kept;
+
+		write_tick(&moment);
+		kept = keep_moment(&moment);
+		c360_worker_end_transaction();
+		forget_moment(publisher.newest);
+		publisher.newest = kept;
+		pg_atomic_fetch_add_u64(&publisher.slot->ticks, 1);
+	}
+	else
+		c360_worker_end_transaction();
+	return true;
+}
+
+/*
+ * Announces the next events up to "target". The cursor of each stands right
+ * behind it, in the middle of the batch.
+ */
+static bool
+announce_some(void)
+{
+	C360Store  *store;
+	C360EventReader *reader;
+	C360Event  *event;
+	StringInfoData payload;
+	bool		ids_only;
+	int64		last_id;
+	bool		unfinished;
+	StringInfoData cursor;
+	int			length;
+	int			sent = 0;
+
+	if (!c360_worker_begin_transaction("notifying"))
+		return false;
+	ids_only = c360_settings()->notify_payload_ids;
+	initStringInfo(&payload);
+	initStringInfo(&cursor);
+	appendStringInfoString(&cursor, c360_cursor_within(publisher.epoch.epoch, publisher.announced,
+													   publisher.target));
+	length = cursor.len;
+	store = c360_store_open_to_read();
+	reader = c360_events_between(store, publisher.announced, publisher.target,
+								 publisher.announced_id, BATCH, BATCH);
+	while ((event = c360_event_next(reader)) != NULL)
+	{
+		cursor.len = length;
+		c360_append_int64(&cursor, event->id);
+		c360_event_payload(reader, event, cursor.data, ids_only, &payload);
+		sent += notify(event, payload.data);
+	}
+	unfinished = c360_events_unfinished(reader, &last_id);
+	c360_events_end(reader);
+	c360_store_close(store);
+	c360_worker_end_transaction();
+	pg_atomic_fetch_add_u64(&publisher.slot->notifications, sent);
+	publisher.announced_id = last_id;
+	if (!unfinished)
+	{
+		forget_moment(publisher.announced);
+		publisher.announced = publisher.target;
+		publisher.target = NULL;
+		publisher.announced_id = 0;
+	}
+	return true;
+}
+
+/*
+ * Everything up to the newest tick. If it fails, ticks go on, and the batch
+ * is taken up where it stood.
+ */
+static bool
+announce(void)
+{
+	while (publisher.announced->tick != publisher.newest->tick)
+	{
+		if (publisher.target == NULL)
+			publisher.target = keep_moment(publisher.newest);
+		if (!announce_some())
+			return false;
+		CHECK_FOR_INTERRUPTS();
+	}
+	return true;
+}
+
+/*
+ * Old ticks: one a minute of those older than a day, one a second of those
+ * older than an hour, and none from before the last one that is older than
+ * event_retention: cursors behind it are of that age, whoever read all has
+ * one of them. The newest stays whatever its age.
+ */
+static bool
+thin_out(void)
+{
+	static C360Query thin = {"DELETE FROM c360.event_ticks t USING ("
+		"  SELECT id, row_number() OVER (PARTITION BY date_trunc("
+		"    CASE WHEN created_at < clock_timestamp() - interval '1 day' THEN 'minute' ELSE 'second' END,"
+		"    created_at) ORDER BY id) AS nth, lead(created_at) OVER (ORDER BY id) AS until"
+		"  FROM c360.event_ticks WHERE created_at < clock_timestamp() - interval '1 hour') old "
+		"WHERE t.id = old.id AND t.id < $1 "
+		"AND (old.nth > 1 OR old.until < clock_timestamp() - $2 * interval '1 day')",
+	2, {INT8OID, INT8OID}};
+	static C360Query passes = {"DELETE FROM c360.event_streams WHERE valid_until < clock_timestamp()"};
+	Datum		values[2];
+
+	if (!c360_worker_begin_transaction("thinning out old ticks"))
+		return false;
+	values[0] = Int64GetDatum(publisher.newest->tick);
+	values[1] = Int64GetDatum(c360_settings()->event_retention);
+	SPI_connect();
+	c360_query(&thin, values, NULL);
+	c360_query(&passes, NULL, NULL);
+	SPI_finish();
+	c360_worker_end_transaction();
+	return true;
+}
+
 /*
  * The worker
  */
@@ -293,7 +303,7 @@ lock_publishing(void)
 	LOCKTAG		tag;
 
 	StartTransactionCommand();
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, C360_LOCK_CLASS, 0, 2);
+	c360_lock_tag(&tag, 0);
 	pgstat_report_activity(STATE_RUNNING, "waiting for another publisher to end");
 	(void) LockAcquire(&tag, ExclusiveLock, true, false);
 	CommitTransactionCommand();
@@ -382,6 +392,7 @@ c360_publisher_main(Datum main_arg)
 	/* flushed, but not kept waiting by a standby that is gone */
 	SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
 	lock_publishing();
+	c360_worker_ready();
 	for (;;)
 	{
 		TimestampTz begun = GetCurrentTimestamp();
@@ -424,6 +435,7 @@ c360_publish_inline(void)
 	char	   *cursor;
 	bool		ids_only;
 
+	PushActiveSnapshot(GetTransactionSnapshot());	/* there is none at commit */
 	c360_act_as_owner(&caller);
 	ids_only = c360_settings()->notify_payload_ids;
 	c360_moment_now(&moment);
@@ -440,4 +452,5 @@ c360_publish_inline(void)
 	c360_events_end(reader);
 	c360_store_close(store);
 	c360_act_as_caller(&caller);
+	PopActiveSnapshot();
 }

@@ -345,6 +345,7 @@ c360_runner_main(Datum main_arg)
 	volatile int error_delay = 0;
 
 	slot = c360_worker_begin(main_arg, C360_RUNNER);
+	c360_worker_ready();
 	context = AllocSetContextCreate(TopMemoryContext, "c360 job runner", ALLOCSET_SMALL_SIZES);
 	for (;;)
 	{

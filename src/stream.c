@@ -7,9 +7,10 @@
  * caller, whom a SECURITY DEFINER function does not know any more. Reading
  * writes nothing: it works in READ ONLY transactions and on standbys.
  *
- * Up to where? Up to the newest tick where a publisher ticks, so that cursors
- * are short; else up to now. On a standby ticks arrive with replication, and
- * count as long as they are fresh or nothing was committed after them.
+ * Up to where? Up to the newest tick if nothing was committed after it, or if
+ * it is fresh and a publisher is at work, so that cursors are short; else up
+ * to now. On a standby, where ticks arrive with replication, a fresh one is
+ * enough.
  *
  * A page of the browser cannot send a token with EventSource: an app opens a
  * stream for it and hands it the pass. The pass is stored hashed, and reads
@@ -19,6 +20,7 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "catalog/pg_type_d.h"
 #include "common/sha2.h"
 #include "executor/spi.h"
@@ -48,7 +50,7 @@
 #define MOST_ROWS		10000
 #define STREAM_ROWS		1000	/* of one answer to EventSource */
 #define MOST_EXAMINED	100000	/* rows of other channels, in one call */
-#define FRESH			10000	/* age of a tick on a standby, ms */
+#define FRESH			10000	/* age of a tick that readers trust, ms */
 #define OLD				86400	/* a cursor of that age is renewed, s */
 #define MAX_CHANNELS	1000
 
@@ -176,32 +178,55 @@ struct EventPage
 						 const char *cursor, const char *payload);	/* event NULL: only a cursor */
 	void	   *sink;
 	int			rows;
-	int			examined;
+	bool		unfinished;		/* stopped after MOST_EXAMINED rows */
 	char	   *cursor;			/* behind the last row looked at */
 };
+
+/*
+ * A snapshot that leaves as a cursor must outlive a crash: what it knows of
+ * transactions that had ended may not be in the log yet, and then their ids
+ * and those of their rows are given out again. (Ticks are flushed by their
+ * commit.)
+ */
+static void
+flush_log(void)
+{
+	XLogRecPtr	end;
+
+	if (RecoveryInProgress())
+		return;
+	end = GetXLogInsertRecPtr();
+	/* behind the header of a page on which nothing stands yet */
+	if (XLogSegmentOffset(end, wal_segment_size) == SizeOfXLogLongPHD)
+		end -= SizeOfXLogLongPHD;
+	else if (end % XLOG_BLCKSZ == SizeOfXLogShortPHD)
+		end -= SizeOfXLogShortPHD;
+	XLogFlush(end);
+}
 
 static C360Moment *
 target(void)
 {
 	C360Moment *tick = c360_newest_tick();
 	C360Moment *now;
+	bool		ticking = RecoveryInProgress() ||
+		(c360_notify == C360_NOTIFY_WORKER && c360_worker_runs(C360_PUBLISHER));
 
-	if (tick != NULL && c360_notify == C360_NOTIFY_WORKER && c360_worker_runs(C360_PUBLISHER))
+	if (tick != NULL && ticking &&
+		!TimestampDifferenceExceeds(tick->at, GetCurrentTimestamp(), FRESH))
 		return tick;
 	now = palloc(sizeof(*now));
 	c360_moment_now(now);
-	if (tick != NULL &&
-		((RecoveryInProgress() &&
-		  !TimestampDifferenceExceeds(tick->at, GetCurrentTimestamp(), FRESH)) ||
-		 !c360_events_exist(tick, now)))
+	if (tick != NULL && !c360_events_exist(tick, now))
 		return tick;
+	flush_log();
 	return now;
 }
 
 static bool
 is_full(const EventPage *page)
 {
-	return page->rows >= page->max_rows || page->examined >= MOST_EXAMINED;
+	return page->rows >= page->max_rows || page->unfinished;
 }
 
 /* Reads a batch as far as the page has room. */
@@ -209,11 +234,13 @@ static void
 read_batch(EventPage *page, C360Store *store, int64 epoch, const C360Moment *from,
 		   const C360Moment *to, int64 after_id)
 {
-	C360EventReader *reader = c360_events_between(store, from, to, after_id, MOST_EXAMINED);
+	C360EventReader *reader = c360_events_between(store, from, to, after_id,
+												  2 * page->max_rows, MOST_EXAMINED);
 	StringInfoData cursor;
 	StringInfoData payload;
 	C360Event  *event;
 	int			length;
+	int64		last_id;
 
 	initStringInfo(&cursor);
 	initStringInfo(&payload);
@@ -223,18 +250,31 @@ read_batch(EventPage *page, C360Store *store, int64 epoch, const C360Moment *fro
 	{
 		const char *channel = channel_for(&page->filter, event);
 
-		page->examined++;
-		cursor.len = length;
-		c360_append_int64(&cursor, event->id);
 		if (channel == NULL)
 			continue;
+		cursor.len = length;
+		c360_append_int64(&cursor, event->id);
 		c360_event_payload(reader, event, cursor.data, false, &payload);
 		page->emit(page, event, channel, cursor.data, payload.data);
 		page->rows++;
 	}
-	if (page->examined > 0)
+	page->unfinished = page->rows < page->max_rows && c360_events_unfinished(reader, &last_id);
+	if (page->unfinished)
+	{
+		cursor.len = length;
+		c360_append_int64(&cursor, last_id);
+	}
+	if (cursor.len > length)
 		page->cursor = cursor.data;
 	c360_events_end(reader);
+}
+
+/* A newer one would do as well, and hold longer. */
+static bool
+is_old(const C360Cursor *cursor, const C360Moment *to)
+{
+	return cursor->from->tick != 0 && (cursor->to != NULL || cursor->from->tick != to->tick) &&
+		TimestampDifferenceExceeds(cursor->from->at, GetCurrentTimestamp(), OLD * 1000);
 }
 
 /*
@@ -260,10 +300,7 @@ read_page(EventPage *page, const C360Cursor *cursor, const C360Moment *to)
 			page->cursor = c360_cursor_at(epoch, to);
 	}
 	c360_store_close(store);
-	if (page->rows == 0 &&
-		(page->examined >= MOST_EXAMINED ||
-		 (from->tick != 0 && from->tick != to->tick &&
-		  TimestampDifferenceExceeds(from->at, GetCurrentTimestamp(), OLD * 1000))))
+	if (page->rows == 0 && (page->unfinished || is_old(cursor, to)))
 		page->emit(page, NULL, NULL, page->cursor, NULL);
 }
 

@@ -9,12 +9,14 @@ DROP INDEX c360.customer_activities_xact_idx;
 
 -- Transaction ids mean something only in the cluster and database that gave
 -- them out, and after a promotion or a recovery to an earlier moment they are
--- given out again: then an epoch begins. Ticks from first_tick on are of it.
+-- given out again: then an epoch begins, and also when a dump was restored,
+-- which shows in another oid of event_ticks. Ticks from first_tick on are of it.
 CREATE TABLE c360.event_epochs (
     number            integer PRIMARY KEY,
     epoch             bigint NOT NULL UNIQUE,
     system_identifier bigint NOT NULL,
     database_id       oid NOT NULL,
+    ticks_id          oid NOT NULL,
     timeline          bigint NOT NULL,
     first_tick        bigint NOT NULL,
     started_at        timestamptz NOT NULL DEFAULT clock_timestamp()

@@ -129,6 +129,7 @@ foreach my $case (
     [ authenticator => '{"email": "an@shop.vn"}', 'an@shop.vn', 'they are of an authenticator' ],
     [ authenticator => '{"sub": "7", "name" :"Đặng \\"An\\""}', 'Đặng "An"', 'the best claim counts' ],
     [ authenticator => "{$long\"email\" : \"binh\@shop.vn\"}", 'binh@shop.vn', 'claims may be long' ],
+    [ authenticator => '{"app": {"email": "not@this.vn"}, "sub": "8"}', '8', 'only those of the outermost object count' ],
     [ authenticator => '{"email": "' . 'x' x 1000 . '", "sub": "7"}', '7', 'what does not fit is left out' ],
     [ authenticator => '{"email": "an@shop.vn', 'authenticator', 'claims may be no JSON' ],
     [ authenticator => '{"email": "an\\q", "sub": "7"}', 'authenticator', 'or JSON with a wrong escape' ],

@@ -361,8 +361,8 @@ INSERT INTO c360.audit_logs (at, function, sqlstate, message, detail, actor, ses
 VALUES (now(), 'c360_wallet', 'PT404', 'no such customer', E'tab\t \\N', 'an', 'an');
 SELECT c360_open_stream('{tickets,wallet:0912345678}');
 -- a history of another cluster, whose ids of transactions mean nothing here
-INSERT INTO c360.event_epochs (number, epoch, system_identifier, database_id, timeline, first_tick)
-VALUES (1, 4711, 4712, 5, 1, 1);
+INSERT INTO c360.event_epochs (number, epoch, system_identifier, database_id, ticks_id, timeline, first_tick)
+VALUES (1, 4711, 4712, 5, 6, 1, 1);
 INSERT INTO c360.event_ticks (id, snapshot, low_id, high_id, created_at)
 VALUES (7, '1000000000:1000000007:1000000000,1000000003', 1, 2, '2026-01-02 03:04:05');
 INSERT INTO c360.transfer_ignored VALUES ('0909500000', E'the shop''s own');
