@@ -38,6 +38,18 @@ c360_session_user_name(void)
 	return GetUserNameFromId(GetSessionUserId(), false);
 }
 
+/* The oid as text if the role is gone. */
+char *
+c360_role_name(Oid role)
+{
+	char	   *name = GetUserNameFromId(role, true);
+
+	return name != NULL ? name : psprintf("%u", role);
+}
+
+/* the claims that name a person, the best first */
+static const char *const claim_names[] = {"email", "name", "sub"};
+
 static bool
 is_authenticator(const char *role)
 {
@@ -53,14 +65,13 @@ is_authenticator(const char *role)
 static char *
 claimed_name(const char *claims)
 {
-	static const char *const names[] = {"email", "name", "sub"};
 	Jsonb	   *parsed = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(claims)));
 
-	for (size_t i = 0; JB_ROOT_IS_OBJECT(parsed) && i < lengthof(names); i++)
+	for (size_t i = 0; JB_ROOT_IS_OBJECT(parsed) && i < lengthof(claim_names); i++)
 	{
 		JsonbValue	buffer;
-		JsonbValue *value = getKeyJsonValueFromContainer(&parsed->root, names[i],
-														 strlen(names[i]), &buffer);
+		JsonbValue *value = getKeyJsonValueFromContainer(&parsed->root, claim_names[i],
+														 strlen(claim_names[i]), &buffer);
 
 		if (value != NULL && value->type == jbvString && value->val.string.len > 0)
 			return pnstrdup(value->val.string.val, value->val.string.len);
@@ -68,11 +79,11 @@ claimed_name(const char *claims)
 	return NULL;
 }
 
+/* Who a session with these claims (NULL or empty = none) acts for. */
 char *
-c360_actor(void)
+c360_actor_of(Oid session_user, const char *claims)
 {
-	const char *claims = GetConfigOption("request.jwt.claims", true, false);
-	char	   *role = c360_session_user_name();
+	char	   *role = c360_role_name(session_user);
 	char	   *name = NULL;
 
 	if (acting != NULL)
@@ -80,6 +91,74 @@ c360_actor(void)
 	if (claims != NULL && *claims != '\0' && is_authenticator(role))
 		name = claimed_name(claims);
 	return name != NULL ? name : role;
+}
+
+char *
+c360_actor(void)
+{
+	return c360_actor_of(GetSessionUserId(), GetConfigOption("request.jwt.claims", true, false));
+}
+
+/* Past a JSON string that begins here, or to the end of what is none. */
+static const char *
+skip_string(const char *json)
+{
+	for (json++; *json != '\0' && *json != '"'; json++)
+		if (*json == '\\' && json[1] != '\0')
+			json++;
+	return *json == '"' ? json + 1 : json;
+}
+
+static bool
+names_person(const char *key, size_t length)
+{
+	for (size_t i = 0; i < lengthof(claim_names); i++)
+		if (length == strlen(claim_names[i]) && strncmp(key, claim_names[i], length) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Of claims of any length only those that name a person, as JSON again, as
+ * many as fit. Allocates nothing and fails never, so that it can be used while
+ * an error is passed on; what is no JSON gives none either.
+ */
+void
+c360_claims_of_person(const char *claims, char *result, size_t size)
+{
+	size_t		used = 0;
+	int			depth = 0;
+
+	for (const char *at = claims; *at != '\0';)
+	{
+		const char *key = at;
+		const char *value;
+
+		if (*at != '"')
+		{
+			depth += *at == '{' || *at == '[' ? 1 : *at == '}' || *at == ']' ? -1 : 0;
+			at++;
+			continue;
+		}
+		at = skip_string(at);
+		value = at + strspn(at, " \t\r\n");
+		if (*value != ':')
+			continue;			/* no key */
+		at = value + 1 + strspn(value + 1, " \t\r\n");
+		if (depth != 1 || *at != '"' || !names_person(key + 1, strcspn(key + 1, "\"")))
+			continue;
+		at = skip_string(at);
+		/* with a brace or comma before it, a brace and the end behind it */
+		if (used + (at - key) + 3 > size)
+			continue;
+		result[used] = used == 0 ? '{' : ',';
+		used++;
+		memcpy(result + used, key, at - key);
+		used += at - key;
+	}
+	if (used > 0)
+		result[used++] = '}';
+	result[used] = '\0';
 }
 
 /* For functions in PL/pgSQL; reads the settings as the owner of the tables. */

@@ -9,6 +9,9 @@
 
 extern char *c360_actor(void);
 extern void c360_set_actor(const char *actor);
+extern char *c360_actor_of(Oid session_user, const char *claims);
+extern void c360_claims_of_person(const char *claims, char *result, size_t size);
 extern char *c360_session_user_name(void);
+extern char *c360_role_name(Oid role);
 
 #endif							/* C360_ACTOR_H */

@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
+#include "audit.h"
 #include "call.h"
 #include "commit.h"
 #include "jobs.h"
@@ -40,6 +41,7 @@ _PG_init(void)
 	c360_jobs_init();
 	c360_shared_init();
 	c360_worker_init();
+	c360_audit_init();
 }
 
 Datum

@@ -62,8 +62,8 @@ request_setting(const char *name)
 	return value != NULL && *value != '\0' ? value : NULL;
 }
 
-static bool
-under_postgrest(void)
+bool
+c360_under_postgrest(void)
 {
 	return request_setting("request.method") != NULL;
 }
@@ -92,7 +92,7 @@ to_interface(ErrorData *error)
 			}
 	}
 	if ((error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
-		 error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED) && under_postgrest())
+		 error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED) && c360_under_postgrest())
 	{
 		become_conflict(error, "concurrent change, try again",
 						"retry: another transaction changed the same rows");
@@ -123,25 +123,40 @@ c360_become(Oid role)
 	SetUserIdAndSecContext(role, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
 }
 
+/*
+ * From here to c360_act_as_caller() we are the owner of the tables, with a
+ * search_path of our own. An error puts both back with the transaction.
+ */
+void
+c360_act_as_owner(C360Caller *caller)
+{
+	GetUserIdAndSecContext(&caller->user, &caller->security);
+	c360_become(c360_owner());
+	caller->nest_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+void
+c360_act_as_caller(C360Caller *caller)
+{
+	AtEOXact_GUC(true, caller->nest_level); /* what a trigger set stays */
+	SetUserIdAndSecContext(caller->user, caller->security);
+}
+
 /* Runs the body of an SQL function that writes. */
 Datum
 c360_call(FunctionCallInfo fcinfo, const char *name, PGFunction body)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Frame		frame = {name, innermost};
-	Oid			user;
-	int			security;
-	int			nest_level;
+	C360Caller	caller;
 	Datum		result;
 
 	PreventCommandIfReadOnly(name);
 	PreventCommandIfParallelMode(name);
 	PreventCommandDuringRecovery(name);
-	GetUserIdAndSecContext(&user, &security);
-	c360_become(c360_owner());
-	nest_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	c360_act_as_owner(&caller);
 	innermost = &frame;
 	PG_TRY();
 	{
@@ -154,8 +169,7 @@ c360_call(FunctionCallInfo fcinfo, const char *name, PGFunction body)
 	}
 	PG_END_TRY();
 	innermost = frame.outer;
-	AtEOXact_GUC(true, nest_level);	/* what a trigger set stays */
-	SetUserIdAndSecContext(user, security);
+	c360_act_as_caller(&caller);
 	return result;
 }
 
@@ -202,6 +216,26 @@ c360_try(void (*body) (void *), void *arg)
 	return error;
 }
 
+/* A header of the HTTP request, named in lower case; NULL if it has none. */
+char *
+c360_request_header(const char *name)
+{
+	const char *headers = request_setting("request.headers");
+	Jsonb	   *parsed;
+	JsonbValue	buffer;
+	JsonbValue *value;
+
+	if (headers == NULL)
+		return NULL;
+	parsed = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(headers)));
+	if (!JB_ROOT_IS_OBJECT(parsed))
+		return NULL;
+	value = getKeyJsonValueFromContainer(&parsed->root, name, strlen(name), &buffer);
+	if (value == NULL || value->type != jbvString || value->val.string.len == 0)
+		return NULL;
+	return pnstrdup(value->val.string.val, value->val.string.len);
+}
+
 /*
  * The Idempotency-Key header of the HTTP request, if the request names the
  * function that runs: calls inside another function have no key of theirs.
@@ -210,27 +244,16 @@ char *
 c360_idempotency_header(void)
 {
 	const char *path = request_setting("request.path");
-	const char *headers = request_setting("request.headers");
 	const char *last = path != NULL ? strrchr(path, '/') : NULL;
-	Jsonb	   *parsed;
-	JsonbValue	buffer;
-	JsonbValue *value;
 
 	/* a call by a trigger, perhaps a deferred one, is none of the request's */
 	if (DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)) > 0)
 		return NULL;
-	if (innermost == NULL || innermost->outer != NULL || last == NULL || headers == NULL ||
+	if (innermost == NULL || innermost->outer != NULL || last == NULL ||
 		last - path < 4 || strncmp(last - 4, "/rpc", 4) != 0 ||
 		strcmp(last + 1, innermost->name) != 0)
 		return NULL;
-	parsed = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(headers)));
-	if (!JB_ROOT_IS_OBJECT(parsed))
-		return NULL;
-	value = getKeyJsonValueFromContainer(&parsed->root, "idempotency-key",
-										 strlen("idempotency-key"), &buffer);
-	if (value == NULL || value->type != jbvString || value->val.string.len == 0)
-		return NULL;
-	return pnstrdup(value->val.string.val, value->val.string.len);
+	return c360_request_header("idempotency-key");
 }
 
 /*

@@ -11,19 +11,33 @@
 #include "utils/timestamp.h"
 
 /* SQLSTATEs that PostgREST turns into HTTP status codes */
+#define ERRCODE_C360_UNAUTHORIZED	MAKE_SQLSTATE('P', 'T', '4', '0', '1')
 #define ERRCODE_C360_FUNDS			MAKE_SQLSTATE('P', 'T', '4', '0', '2')
 #define ERRCODE_C360_FORBIDDEN		MAKE_SQLSTATE('P', 'T', '4', '0', '3')
 #define ERRCODE_C360_NOT_FOUND		MAKE_SQLSTATE('P', 'T', '4', '0', '4')
 #define ERRCODE_C360_CONFLICT		MAKE_SQLSTATE('P', 'T', '4', '0', '9')
+#define ERRCODE_C360_GONE			MAKE_SQLSTATE('P', 'T', '4', '1', '0')
 
 #define C360_NAME_MAX		255
 #define C360_REFERENCE_MAX	200
 #define C360_REASON_MAX		500
 #define C360_NOTE_MAX		2000
 
+/* who called, while a function acts as the owner of the tables */
+typedef struct C360Caller
+{
+	Oid			user;
+	int			security;
+	int			nest_level;
+} C360Caller;
+
 extern Datum c360_call(FunctionCallInfo fcinfo, const char *name, PGFunction body);
 extern void c360_become(Oid role);
+extern void c360_act_as_owner(C360Caller *caller);
+extern void c360_act_as_caller(C360Caller *caller);
 extern ErrorData *c360_try(void (*body) (void *), void *arg);
+extern bool c360_under_postgrest(void);
+extern char *c360_request_header(const char *name);
 extern char *c360_idempotency_header(void);
 
 extern char *c360_arg_text(FunctionCallInfo fcinfo, int n, const char *name, int longest);

@@ -10,6 +10,10 @@
 
 #include "access/genam.h"
 #include "access/tableam.h"
+#include "access/xlog.h"
+#if PG_VERSION_NUM >= 150000
+#include "access/xlogrecovery.h"
+#endif
 #include "catalog/dependency.h"
 #include "executor/executor.h"
 #include "funcapi.h"
@@ -218,6 +222,26 @@ c360_reserve_settings(const char *prefix)
 	MarkGUCPrefixReserved(prefix);
 #else
 	EmitWarningsOnPlaceholders(prefix);
+#endif
+}
+
+/* Of the primary, or what a standby replays. */
+static inline uint32
+c360_timeline(void)
+{
+#if PG_VERSION_NUM >= 150000
+	TimeLineID	timeline;
+
+	if (!RecoveryInProgress())
+		return GetWALInsertionTimeLine();
+	(void) GetXLogReplayRecPtr(&timeline);
+	return timeline;
+#else
+	TimeLineID	timeline = ThisTimeLineID;
+
+	if (RecoveryInProgress())
+		(void) GetXLogReplayRecPtr(&timeline);
+	return timeline;
 #endif
 }
 

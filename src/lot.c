@@ -17,8 +17,8 @@
 #include "utils/tuplestore.h"
 
 #include "call.h"
-#include "compat.h"
 #include "commit.h"
+#include "compat.h"
 #include "lot.h"
 #include "settings.h"
 

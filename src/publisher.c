@@ -1,25 +1,456 @@
+/*
+ * publisher.c
+ *	  Announcing events: ticks and notifications.
+ *
+ * NOTIFY in a transaction that writes takes one lock of the whole cluster at
+ * commit and holds it through flush and replication. So writers only call the
+ * publisher (commit.c), one worker in each database, and it announces what
+ * they committed in two transactions of its own:
+ *
+ * - a tick: the moment that is now is stored, if it sees events that the tick
+ *   before did not, and is flushed;
+ * - notifications of the events between the ticks, in a transaction that
+ *   writes nothing else and is neither flushed nor waits for a standby.
+ *
+ * The first event after a pause is announced at once, under load there is one
+ * tick in c360.tick_interval at most, and once a second it looks by itself.
+ * If it dies between the two, its successor announces the last tick again: a
+ * listener may get an event twice, recognizable by its id.
+ *
+ * One publisher a database: it holds a lock for as long as it lives, taken
+ * before any snapshot, and ticks are written under it only.
+ */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "commands/async.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/ipc.h"
+#include "storage/lock.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
+#include "call.h"
+#include "cursor.h"
+#include "event.h"
 #include "publisher.h"
+#include "query.h"
+#include "settings.h"
+#include "shared.h"
+#include "storage.h"
 #include "worker.h"
 
-void
-c360_publish_inline(void)
+#define LOOK_INTERVAL	1000	/* ms */
+#define FAILURE_PAUSE	1000	/* ms */
+#define THIN_INTERVAL	600000	/* ms */
+#define BATCH			1000	/* events announced in one transaction */
+#define LONG_WALK		10000	/* rows between two ticks */
+#define LONGEST_CURSOR	1000	/* that a transaction announcing itself adds */
+
+/* of the publisher of this process */
+static struct
 {
+	C360Slot   *slot;
+	MemoryContext context;		/* of moments */
+	C360Epoch	epoch;
+	C360Moment *newest;			/* tick; NULL = not taken up yet */
+	C360Moment *announced;		/* all events before this one are told, */
+	C360Moment *target;			/* and of those up to here, if it is set, */
+	int64		announced_id;	/* up to this one */
+}			publisher;
+
+/*
+ * Sending
+ */
+
+/* Answers how many notifications it took. */
+static int
+notify(const C360Event *event, const char *payload)
+{
+	char		channel[NAMEDATALEN];
+
+	Async_Notify(event->channel, payload);
+	if (event->phone == NULL || strcmp(event->channel, "wallets") != 0)
+		return 1;
+	snprintf(channel, sizeof(channel), "wallet:%s", event->phone);
+	Async_Notify(channel, payload);
+	return 2;
+}
+
+/* A copy that outlives the transaction. */
+static C360Moment *
+keep_moment(const C360Moment *moment)
+{
+	C360Moment *kept = MemoryContextAlloc(publisher.context, sizeof(*kept));
+
+	*kept = *moment;
+	kept->running = MemoryContextAlloc(publisher.context,
+									   sizeof(uint64) * (moment->nrunning + 1));
+	memcpy(kept->running, moment->running, sizeof(uint64) * moment->nrunning);
+	return kept;
+}
+
+static void
+forget_moment(C360Moment *moment)
+{
+	pfree(moment->running);
+	pfree(moment);
+}
+
+/*
+ * Ticks
+ */
+
+static void
+write_tick(C360Moment *moment)
+{
+	static C360Query insert = {"INSERT INTO c360.event_ticks (id, snapshot, low_id, high_id, created_at) "
+		"SELECT greatest((SELECT max(id) + 1 FROM c360.event_ticks), $1), $2::pg_snapshot, $3, $4, "
+		"clock_timestamp() RETURNING id",
+	4, {INT8OID, TEXTOID, INT8OID, INT8OID}};
+	Datum		values[4];
+	bool		isnull;
+
+	values[0] = Int64GetDatum(publisher.epoch.begins);
+	values[1] = CStringGetTextDatum(c360_moment_snapshot(moment));
+	values[2] = Int64GetDatum(moment->low_id);
+	values[3] = Int64GetDatum(moment->high_id);
+	SPI_connect();
+	c360_query(&insert, values, NULL);
+	moment->tick = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+											   &isnull));
+	SPI_finish();
+}
+
+/*
+ * Goes on where the publisher before stopped; the first one of an epoch
+ * begins it with a tick of now.
+ */
+static bool
+take_up(void)
+{
+	C360Moment *newest;
+	C360Moment *before = NULL;
+
+	MemoryContextReset(publisher.context);
+	if (!c360_worker_begin_transaction("looking for the last tick"))
+		return false;
+	publisher.epoch = c360_epoch_settle();
+	newest = c360_newest_tick();
+	if (newest == NULL)
+	{
+		newest = palloc0(sizeof(*newest));
+		c360_moment_now(newest);
+		write_tick(newest);
+	}
+	else
+		before = c360_tick_before(newest->tick);
+	newest = keep_moment(newest);
+	publisher.announced = keep_moment(before != NULL ? before : newest);
+	publisher.target = NULL;
+	publisher.announced_id = 0;
+	c360_worker_end_transaction();
+	publisher.newest = newest;
+	return true;
+}
+
+/* False if c360 is gone. */
+static bool
+tick(void)
+{
+	C360Moment	moment;
+
+	if (!c360_worker_begin_transaction("ticking"))
+		return false;
+	if (!c360_is_newest_tick(publisher.newest->tick, publisher.epoch.epoch))
+	{
+		c360_worker_end_transaction();
+		publisher.newest = NULL;	/* the tables were made anew, or emptied */
+		return take_up();
+	}
+	c360_moment_now(&moment);
+	/* while a bulk load is open each look would walk over its rows once more */
+	if (c360_events_exist(publisher.newest, &moment) ||
+		moment.high_id - publisher.newest->low_id > LONG_WALK)
+	{
+		C360Moment *kept;
+
+		write_tick(&moment);
+		kept = keep_moment(&moment);
+		c360_worker_end_transaction();
+		forget_moment(publisher.newest);
+		publisher.newest = kept;
+		pg_atomic_fetch_add_u64(&publisher.slot->ticks, 1);
+	}
+	else
+		c360_worker_end_transaction();
+	return true;
+}
+
+/*
+ * Announces the next events up to "target". The cursor of each stands right
+ * behind it, in the middle of the batch.
+ */
+static bool
+announce_some(void)
+{
+	C360Store  *store;
+	C360EventReader *reader;
+	C360Event  *event;
+	StringInfoData payload;
+	bool		ids_only;
+	int64		last_id;
+	bool		unfinished;
+	StringInfoData cursor;
+	int			length;
+	int			sent = 0;
+
+	if (!c360_worker_begin_transaction("notifying"))
+		return false;
+	ids_only = c360_settings()->notify_payload_ids;
+	initStringInfo(&payload);
+	initStringInfo(&cursor);
+	appendStringInfoString(&cursor, c360_cursor_within(publisher.epoch.epoch, publisher.announced,
+													   publisher.target));
+	length = cursor.len;
+	store = c360_store_open_to_read();
+	reader = c360_events_between(store, publisher.announced, publisher.target,
+								 publisher.announced_id, BATCH, BATCH);
+	while ((event = c360_event_next(reader)) != NULL)
+	{
+		cursor.len = length;
+		c360_append_int64(&cursor, event->id);
+		c360_event_payload(reader, event, cursor.data, ids_only, &payload);
+		sent += notify(event, payload.data);
+	}
+	unfinished = c360_events_unfinished(reader, &last_id);
+	c360_events_end(reader);
+	c360_store_close(store);
+	c360_worker_end_transaction();
+	pg_atomic_fetch_add_u64(&publisher.slot->notifications, sent);
+	publisher.announced_id = last_id;
+	if (!unfinished)
+	{
+		forget_moment(publisher.announced);
+		publisher.announced = publisher.target;
+		publisher.target = NULL;
+		publisher.announced_id = 0;
+	}
+	return true;
+}
+
+/*
+ * Everything up to the newest tick. If it fails, ticks go on, and the batch
+ * is taken up where it stood.
+ */
+static bool
+announce(void)
+{
+	while (publisher.announced->tick != publisher.newest->tick)
+	{
+		if (publisher.target == NULL)
+			publisher.target = keep_moment(publisher.newest);
+		if (!announce_some())
+			return false;
+		CHECK_FOR_INTERRUPTS();
+	}
+	return true;
+}
+
+/*
+ * Old ticks: one a minute of those older than a day, one a second of those
+ * older than an hour, and none from before the last one that is older than
+ * event_retention: cursors behind it are of that age, whoever read all has
+ * one of them. The newest stays whatever its age.
+ */
+static bool
+thin_out(void)
+{
+	static C360Query thin = {"DELETE FROM c360.event_ticks t USING ("
+		"  SELECT id, row_number() OVER (PARTITION BY date_trunc("
+		"    CASE WHEN created_at < clock_timestamp() - interval '1 day' THEN 'minute' ELSE 'second' END,"
+		"    created_at) ORDER BY id) AS nth, lead(created_at) OVER (ORDER BY id) AS until"
+		"  FROM c360.event_ticks WHERE created_at < clock_timestamp() - interval '1 hour') old "
+		"WHERE t.id = old.id AND t.id < $1 "
+		"AND (old.nth > 1 OR old.until < clock_timestamp() - $2 * interval '1 day')",
+	2, {INT8OID, INT8OID}};
+	static C360Query passes = {"DELETE FROM c360.event_streams WHERE valid_until < clock_timestamp()"};
+	Datum		values[2];
+
+	if (!c360_worker_begin_transaction("thinning out old ticks"))
+		return false;
+	values[0] = Int64GetDatum(publisher.newest->tick);
+	values[1] = Int64GetDatum(c360_settings()->event_retention);
+	SPI_connect();
+	c360_query(&thin, values, NULL);
+	c360_query(&passes, NULL, NULL);
+	SPI_finish();
+	c360_worker_end_transaction();
+	return true;
+}
+
+/*
+ * The worker
+ */
+
+static void
+lock_publishing(void)
+{
+	LOCKTAG		tag;
+
+	StartTransactionCommand();
+	c360_lock_tag(&tag, 0);
+	pgstat_report_activity(STATE_RUNNING, "waiting for another publisher to end");
+	(void) LockAcquire(&tag, ExclusiveLock, true, false);
+	CommitTransactionCommand();
+}
+
+/* One round; false if c360 is gone. Errors are the caller's. */
+static bool
+publish(void)
+{
+	uint64		since = pg_atomic_exchange_u64(&publisher.slot->pending_since, 0);
+
+	if (publisher.newest == NULL && !take_up())
+		return false;
+	if (!tick() || !announce())
+		return false;
+	if (since != 0)
+		pg_atomic_write_u64(&publisher.slot->lag, Max(GetCurrentTimestamp() - (int64) since, 0));
+	return true;
+}
+
+static bool
+publish_and_survive(void)
+{
+	static TimestampTz thinned = 0;
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool go_on = true;
+	volatile bool failed = false;
+
+	PG_TRY();
+	{
+		go_on = publish();
+		if (go_on && TimestampDifferenceExceeds(thinned, GetCurrentTimestamp(), THIN_INTERVAL))
+		{
+			thinned = GetCurrentTimestamp();
+			go_on = thin_out();
+		}
+	}
+	PG_CATCH();
+	{
+		c360_worker_recover(publisher.slot, context);
+		failed = true;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	if (failed)
+		c360_worker_wait(FAILURE_PAUSE, "waiting after an error");
+	return go_on;
+}
+
+/*
+ * Sleeps until a writer calls. Writers call only who says that he waits, and
+ * we look once more after saying so: see call_publisher() in commit.c.
+ */
+static void
+wait_for_commits(void)
+{
+	C360Slot   *slot = publisher.slot;
+
+	pg_atomic_write_u32(&slot->waiting, 1);
+	pg_memory_barrier();
+	if (pg_atomic_read_u64(&slot->pending_since) == 0)
+		c360_worker_wait(LOOK_INTERVAL, "waiting for commits");
+	pg_atomic_write_u32(&slot->waiting, 0);
+}
+
+/* What is left of the interval since the last tick; nobody calls meanwhile. */
+static void
+rest_of_interval(TimestampTz begun)
+{
+	long		passed = TimestampDifferenceMilliseconds(begun, GetCurrentTimestamp());
+
+	if (passed < c360_tick_interval)
+		c360_worker_wait(c360_tick_interval - passed, "waiting for the next tick");
 }
 
 void
 c360_publisher_main(Datum main_arg)
 {
-	c360_worker_begin(main_arg, C360_PUBLISHER);
+	MemoryContext context;
+
+	publisher.slot = c360_worker_begin(main_arg, C360_PUBLISHER);
+	publisher.context = AllocSetContextCreate(TopMemoryContext, "c360 publisher",
+											  ALLOCSET_SMALL_SIZES);
+	context = AllocSetContextCreate(TopMemoryContext, "c360 publisher round",
+									ALLOCSET_SMALL_SIZES);
+	/* flushed, but not kept waiting by a standby that is gone */
+	SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
+	lock_publishing();
+	c360_worker_ready();
 	for (;;)
 	{
-		if (!c360_worker_begin_transaction("stub"))
-			proc_exit(0);
-		c360_worker_end_transaction();
-		c360_worker_wait(1000, "waiting");
+		TimestampTz begun = GetCurrentTimestamp();
+
+		MemoryContextReset(context);
+		MemoryContextSwitchTo(context);
+		if (c360_notify == C360_NOTIFY_WORKER)
+		{
+			uint64		ticks = pg_atomic_read_u64(&publisher.slot->ticks);
+
+			if (!publish_and_survive())
+				proc_exit(0);
+			if (pg_atomic_read_u64(&publisher.slot->ticks) != ticks)
+				rest_of_interval(begun);
+		}
+		else
+			publisher.newest = NULL;
+		wait_for_commits();
 	}
+}
+
+/*
+ * Without the worker
+ */
+
+/*
+ * c360.notify = inline: at its commit the transaction notifies of its own
+ * events, in the old way. The cursor repeats them, since no moment before the
+ * commit has seen them.
+ */
+void
+c360_publish_inline(void)
+{
+	C360Caller	caller;
+	C360Moment	moment;
+	C360Store  *store;
+	C360EventReader *reader;
+	C360Event  *event;
+	StringInfoData payload;
+	char	   *cursor;
+	bool		ids_only;
+
+	PushActiveSnapshot(GetTransactionSnapshot());	/* there is none at commit */
+	c360_act_as_owner(&caller);
+	ids_only = c360_settings()->notify_payload_ids;
+	c360_moment_now(&moment);
+	cursor = c360_cursor_at(c360_epoch_now().epoch, &moment);
+	initStringInfo(&payload);
+	store = c360_store_open_to_read();
+	reader = c360_events_of(store, U64FromFullTransactionId(GetTopFullTransactionId()));
+	while ((event = c360_event_next(reader)) != NULL)
+	{
+		c360_event_payload(reader, event, strlen(cursor) < LONGEST_CURSOR ? cursor : NULL,
+						   ids_only, &payload);
+		(void) notify(event, payload.data);
+	}
+	c360_events_end(reader);
+	c360_store_close(store);
+	c360_act_as_caller(&caller);
+	PopActiveSnapshot();
 }

@@ -32,6 +32,7 @@
 #include "utils/timestamp.h"
 
 #include "actor.h"
+#include "audit.h"
 #include "query.h"
 #include "worker.h"
 
@@ -349,6 +350,7 @@ c360_runner_main(Datum main_arg)
 	volatile int error_delay = 0;
 
 	slot = c360_worker_begin(main_arg, C360_RUNNER);
+	c360_worker_ready();
 	context = AllocSetContextCreate(TopMemoryContext, "c360 job runner", ALLOCSET_SMALL_SIZES);
 	for (;;)
 	{
@@ -358,7 +360,7 @@ c360_runner_main(Datum main_arg)
 		MemoryContextSwitchTo(context);
 		PG_TRY();
 		{
-			/* the errors that sessions left in the ring are taken here */
+			c360_audit_drain(slot);
 			sleep = work();
 			error_delay = 0;
 		}

@@ -74,12 +74,20 @@ to_int64(const char *value)
 static void
 take(const char *name, char *value)
 {
-	if (strcmp(name, "credit_expiry_days") == 0)
+	if (strcmp(name, "audit_retention_days") == 0)
+		current.audit_retention_days = to_int64(value);
+	else if (strcmp(name, "credit_expiry_days") == 0)
 		current.credit_expiry_days = to_int64(value);
 	else if (strcmp(name, "refund_grace_days") == 0)
 		current.refund_grace_days = to_int64(value);
 	else if (strcmp(name, "max_amount") == 0)
 		current.max_amount = to_int64(value);
+	else if (strcmp(name, "event_retention") == 0)
+		current.event_retention = to_int64(value);
+	else if (strcmp(name, "notify_payload") == 0)
+		current.notify_payload_ids = strcmp(value, "ids") == 0;
+	else if (strcmp(name, "stream_pass_hours") == 0)
+		current.stream_pass_hours = to_int64(value);
 	else if (strcmp(name, "create_customer_from_transfer") == 0)
 		current.create_customer_from_transfer = strcmp(value, "true") == 0;
 	else if (strcmp(name, "authenticator_roles") == 0)

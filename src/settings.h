@@ -11,9 +11,13 @@
 
 typedef struct C360Settings
 {
+	int64		audit_retention_days;
 	int64		credit_expiry_days;
 	int64		refund_grace_days;
 	int64		max_amount;		/* 0 = none */
+	int64		event_retention;	/* days */
+	bool		notify_payload_ids;
+	int64		stream_pass_hours;
 	bool		create_customer_from_transfer;
 	List	   *authenticator_roles;	/* of char * */
 } C360Settings;

@@ -10,6 +10,7 @@
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "utils/guc.h"
+#include "utils/varlena.h"
 
 #include "compat.h"
 #include "shared.h"
@@ -32,6 +33,18 @@ static const struct config_enum_entry notify_options[] = {
 	{NULL, 0, false}
 };
 
+static bool
+check_databases(char **value, void **extra, GucSource source)
+{
+	char	   *list = pstrdup(*value);
+	List	   *names;
+
+	if (SplitIdentifierString(list, ',', &names))
+		return true;
+	GUC_check_errdetail("List syntax is invalid.");
+	return false;
+}
+
 static void
 define_settings(void)
 {
@@ -39,7 +52,7 @@ define_settings(void)
 							   "Databases that c360's background workers serve.",
 							   "A comma-separated list of names; needs shared_preload_libraries.",
 							   &c360_databases, "", PGC_SIGHUP, GUC_LIST_INPUT,
-							   NULL, NULL, NULL);
+							   check_databases, NULL, NULL);
 	DefineCustomEnumVariable("c360.notify",
 							 "Who sends the notifications of events.",
 							 "worker: the publisher, off the write path; inline: the writing transaction at commit; off: nobody.",

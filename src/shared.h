@@ -11,10 +11,15 @@
 
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "port/atomics.h"
 #include "storage/latch.h"
+#include "storage/lock.h"
 #include "storage/lwlock.h"
 #include "utils/timestamp.h"
+
+/* first key of c360's locks of workers, which come in pairs of keys */
+#define C360_LOCK_CLASS			0x43333630
 
 #define C360_MAX_DATABASES		16
 #define C360_ERROR_RING_SIZE	128
@@ -54,7 +59,8 @@ typedef struct C360Slot
 {
 	Oid			database;		/* InvalidOid = free */
 	bool		absent;			/* its workers found no c360 there */
-	Latch	   *latch[C360_NWORKERS];	/* NULL = not running */
+	pid_t		pid[C360_NWORKERS]; /* whose turn it is; 0 = nobody's */
+	Latch	   *latch[C360_NWORKERS];	/* NULL = not at work */
 
 	/* commits that wait to be announced */
 	pg_atomic_uint32 waiting;	/* the publisher sleeps and wants a call */
@@ -92,6 +98,17 @@ extern int	c360_notify;
 extern int	c360_tick_interval;
 
 extern C360Shared *c360_shared; /* NULL = not preloaded */
+
+/*
+ * Like a two-key advisory lock, but of the kind that no SQL function takes:
+ * else anybody who may connect could keep workers from their work.
+ */
+static inline void
+c360_lock_tag(LOCKTAG *tag, uint32 key)
+{
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, C360_LOCK_CLASS, key, 2);
+	tag->locktag_type = LOCKTAG_USERLOCK;
+}
 
 extern void c360_shared_init(void);
 extern C360Slot *c360_my_slot(void);

@@ -123,6 +123,8 @@ static const KnownIndex index_defs[C360_NINDEXES] = {
 	[C360_LEDGER_BY_REFUNDED] = {"wallet_transactions_refunded_transaction_id_idx",
 	C360_LEDGER, F_INT8EQ},
 	[C360_USES_BY_TRANSACTION] = {"virtual_credit_uses_pkey", C360_USES, F_INT8EQ},
+	[C360_ACTIVITY_BY_ID] = {"customer_activities_pkey", C360_ACTIVITIES, F_INT8EQ},
+	[C360_ACTIVITY_BY_XACT] = {"customer_activities_xact_id_idx", C360_ACTIVITIES, F_XID8EQ},
 };
 
 /* The foreign keys that need no check here; see the head of this file. */
@@ -200,6 +202,7 @@ typedef struct OpenTable
 
 struct C360Store
 {
+	bool		to_read;		/* nothing will be written; works on a standby */
 	EState	   *estate;
 	EPQState	recheck;
 	uint64		completions;	/* transactions that had ended at our snapshot */
@@ -208,6 +211,8 @@ struct C360Store
 
 struct C360Scan
 {
+	C360Store  *store;
+	C360Index	number;
 	Relation	index;
 	IndexScanDesc desc;
 	bool		ended;			/* a btree scan would begin again */
@@ -580,11 +585,11 @@ see_now(C360Store *store)
 	store->completions = now->snapXactCompletionCount;
 	PushActiveSnapshot(now);
 	store->estate->es_snapshot = GetActiveSnapshot();
-	store->estate->es_output_cid = GetCurrentCommandId(true);
+	store->estate->es_output_cid = GetCurrentCommandId(!store->to_read);
 }
 
-C360Store *
-c360_store_open(void)
+static C360Store *
+open_store(bool to_read)
 {
 	EState	   *estate;
 	MemoryContext old;
@@ -594,6 +599,7 @@ c360_store_open(void)
 	estate = CreateExecutorState();
 	old = MemoryContextSwitchTo(estate->es_query_cxt);
 	store = palloc0(sizeof(*store));
+	store->to_read = to_read;
 	store->estate = estate;
 	c360_init_range_table(estate, C360_NTABLES);
 	c360_init_recheck(&store->recheck, estate);
@@ -603,8 +609,20 @@ c360_store_open(void)
 	return store;
 }
 
+C360Store *
+c360_store_open(void)
+{
+	return open_store(false);
+}
+
+C360Store *
+c360_store_open_to_read(void)
+{
+	return open_store(true);
+}
+
 static void
-lock_table(C360Table table)
+lock_table(C360Table table, LOCKMODE lockmode)
 {
 	for (;;)
 	{
@@ -612,7 +630,7 @@ lock_table(C360Table table)
 
 		require_catalog();
 		relid = catalog.tables[table].relid;
-		LockRelationOid(relid, table_defs[table].lockmode);
+		LockRelationOid(relid, lockmode);
 		if (catalog.valid)
 			break;
 		load_catalog();
@@ -633,11 +651,12 @@ need_table(C360Store *store, C360Table table)
 	if (open->rel == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
+		LOCKMODE	lockmode = store->to_read ? AccessShareLock : table_defs[table].lockmode;
 
-		lock_table(table);
+		lock_table(table, lockmode);
 		open->rel = table_open(catalog.tables[table].relid, NoLock);
 		c360_set_range_table(store->estate, table + 1, catalog.tables[table].relid,
-							 table_defs[table].lockmode, bms_copy(catalog.tables[table].updated));
+							 lockmode, bms_copy(catalog.tables[table].updated));
 		MemoryContextSwitchTo(old);
 	}
 	return open->rel;
@@ -685,8 +704,9 @@ c360_store_close(C360Store *store)
 			table_close(store->tables[i].rel, NoLock);
 	}
 	PopActiveSnapshot();
+	if (!store->to_read)
+		CommandCounterIncrement();
 	FreeExecutorState(estate);
-	CommandCounterIncrement();
 }
 
 /*
@@ -703,37 +723,93 @@ init_row(C360Row *row, C360Store *store, C360Table table, const TupleTableSlotOp
 }
 
 static C360Scan *
-begin_scan(C360Store *store, C360Index index, int nkeys, Datum key)
+begin_scan(C360Store *store, C360Index index, int nkeys)
 {
 	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 	C360Table	table = index_defs[index].table;
 	Relation	rel = need_table(store, table);
 	C360Scan   *scan = palloc0(sizeof(*scan));
-	ScanKeyData scankey;
 
+	scan->store = store;
+	scan->number = index;
 	scan->index = index_open(catalog.indexes[index], AccessShareLock);
 	scan->desc = c360_index_beginscan(rel, scan->index, store->estate->es_snapshot, nkeys);
-	if (nkeys > 0)
-	{
-		ScanKeyInit(&scankey, 1, BTEqualStrategyNumber, index_defs[index].equal, key);
-		scankey.sk_collation = scan->index->rd_indcollation[0];
-	}
-	index_rescan(scan->desc, &scankey, nkeys, NULL, 0);
 	init_row(&scan->row, store, table, table_slot_callbacks(rel));
 	MemoryContextSwitchTo(old);
 	return scan;
 }
 
+static void
+rescan(C360Scan *scan, ScanKey keys, int nkeys)
+{
+	scan->ended = false;
+	index_rescan(scan->desc, keys, nkeys, NULL, 0);
+}
+
+static void
+equal_key(C360Scan *scan, ScanKey scankey, Datum key)
+{
+	ScanKeyInit(scankey, 1, BTEqualStrategyNumber, index_defs[scan->number].equal, key);
+	scankey->sk_collation = scan->index->rd_indcollation[0];
+}
+
+/* The same index once more for another key. */
+void
+c360_scan_again(C360Scan *scan, Datum key)
+{
+	ScanKeyData scankey;
+
+	equal_key(scan, &scankey, key);
+	rescan(scan, &scankey, 1);
+}
+
 C360Scan *
 c360_scan_begin(C360Store *store, C360Index index, Datum key)
 {
-	return begin_scan(store, index, 1, key);
+	C360Scan   *scan = begin_scan(store, index, 1);
+
+	c360_scan_again(scan, key);
+	return scan;
 }
 
 C360Scan *
 c360_scan_begin_all(C360Store *store, C360Index index)
 {
-	return begin_scan(store, index, 0, (Datum) 0);
+	C360Scan   *scan = begin_scan(store, index, 0);
+
+	rescan(scan, NULL, 0);
+	return scan;
+}
+
+/* Rows of the transactions from this one on. */
+C360Scan *
+c360_scan_begin_from(C360Store *store, C360Index index, Datum key)
+{
+	C360Scan   *scan = begin_scan(store, index, 1);
+	ScanKeyData scankey;
+
+	Assert(index == C360_ACTIVITY_BY_XACT);
+	ScanKeyInit(&scankey, 1, BTGreaterEqualStrategyNumber, F_XID8GE, key);
+	rescan(scan, &scankey, 1);
+	return scan;
+}
+
+/*
+ * Rows above an id, in order: of an index whose last column is the id, behind
+ * a first column that equals key if it has two.
+ */
+C360Scan *
+c360_scan_begin_after(C360Store *store, C360Index index, Datum key, int64 after)
+{
+	int			nkeys = index == C360_ACTIVITY_BY_XACT ? 2 : 1;
+	C360Scan   *scan = begin_scan(store, index, nkeys);
+	ScanKeyData keys[2];
+
+	if (nkeys == 2)
+		equal_key(scan, &keys[0], key);
+	ScanKeyInit(&keys[nkeys - 1], nkeys, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(after));
+	rescan(scan, keys, nkeys);
+	return scan;
 }
 
 /* The row is good until the next call; NULL at the end, again and again. */
@@ -757,7 +833,7 @@ c360_scan_end(C360Scan *scan)
 C360Row *
 c360_find(C360Store *store, C360Index index, Datum key)
 {
-	C360Scan   *scan = begin_scan(store, index, 1, key);
+	C360Scan   *scan = c360_scan_begin(store, index, key);
 	C360Row    *row = c360_scan_next(scan);
 
 	c360_scan_end(scan);
@@ -1061,11 +1137,32 @@ c360_update(C360Store *store, C360Row *stored, C360Row *row)
 	require_written(row);
 }
 
+/*
+ * The transaction has its id before it draws one of a row: whoever took a
+ * snapshot and the last id drawn before knows that rows of later transactions
+ * have higher ids (cursor.c builds on it).
+ */
 int64
 c360_next_id(C360Store *store, C360Table table)
 {
 	need_table(store, table);
+	(void) GetTopTransactionId();
 	return nextval_internal(catalog.tables[table].sequence, false);
+}
+
+/* The last id drawn by anybody, 0 if none; not on a standby. */
+int64
+c360_last_id(C360Table table)
+{
+	LOCAL_FCINFO(fcinfo, 1);
+	Datum		last;
+
+	require_catalog();
+	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = ObjectIdGetDatum(catalog.tables[table].sequence);
+	fcinfo->args[0].isnull = false;
+	last = pg_sequence_last_value(fcinfo);
+	return fcinfo->isnull ? 0 : DatumGetInt64(last);
 }
 
 /*
@@ -1122,6 +1219,15 @@ c360_get_bytea(C360Row *row, int column)
 	Datum		value = get(row, column, &isnull);
 
 	return isnull ? NULL : DatumGetByteaPCopy(value);
+}
+
+Jsonb *
+c360_get_jsonb(C360Row *row, int column)
+{
+	bool		isnull;
+	Datum		value = get(row, column, &isnull);
+
+	return isnull ? NULL : DatumGetJsonbPCopy(value);
 }
 
 void

@@ -125,6 +125,8 @@ typedef enum C360Index
 	C360_LEDGER_BY_KEY,
 	C360_LEDGER_BY_REFUNDED,
 	C360_USES_BY_TRANSACTION,
+	C360_ACTIVITY_BY_ID,
+	C360_ACTIVITY_BY_XACT,		/* and id */
 	C360_NINDEXES
 } C360Index;
 
@@ -146,6 +148,7 @@ extern bool c360_tables_ready(void);
 
 /* a store lives for one call of an SQL function */
 extern C360Store *c360_store_open(void);
+extern C360Store *c360_store_open_to_read(void);
 extern bool c360_store_refresh(C360Store *store);
 extern void c360_store_close(C360Store *store);
 
@@ -153,6 +156,9 @@ extern void c360_store_close(C360Store *store);
 extern C360Row *c360_find(C360Store *store, C360Index index, Datum key);
 extern C360Scan *c360_scan_begin(C360Store *store, C360Index index, Datum key);
 extern C360Scan *c360_scan_begin_all(C360Store *store, C360Index index);
+extern C360Scan *c360_scan_begin_after(C360Store *store, C360Index index, Datum key, int64 after);
+extern C360Scan *c360_scan_begin_from(C360Store *store, C360Index index, Datum key);
+extern void c360_scan_again(C360Scan *scan, Datum key);
 extern C360Row *c360_scan_next(C360Scan *scan);
 extern void c360_scan_end(C360Scan *scan);
 extern void c360_row_done(C360Row *row);
@@ -164,6 +170,7 @@ extern C360Row *c360_row_changed(C360Store *store, C360Row *stored);
 extern void c360_insert(C360Store *store, C360Row *row);
 extern void c360_update(C360Store *store, C360Row *stored, C360Row *row);
 extern int64 c360_next_id(C360Store *store, C360Table table);
+extern int64 c360_last_id(C360Table table);
 
 /* columns; text that is read is a copy */
 extern bool c360_is_null(C360Row *row, int column);
@@ -171,6 +178,7 @@ extern int64 c360_get_int64(C360Row *row, int column);
 extern TimestampTz c360_get_time(C360Row *row, int column);
 extern char *c360_get_text(C360Row *row, int column);
 extern bytea *c360_get_bytea(C360Row *row, int column);
+extern Jsonb *c360_get_jsonb(C360Row *row, int column);
 extern void c360_put(C360Row *row, int column, Datum value);
 extern void c360_put_null(C360Row *row, int column);
 extern void c360_put_int64(C360Row *row, int column, int64 value);

@@ -16,6 +16,8 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -136,6 +138,35 @@ static void
 leave(int code, Datum arg)
 {
 	my_slot->latch[my_kind] = NULL;
+	my_slot->pid[my_kind] = 0;
+}
+
+/*
+ * Enters us into the slot of our database, unless that is taken off the list
+ * meanwhile, or somebody else serves it: a launcher that was started again
+ * does not know the workers of the one before.
+ */
+static bool
+enter_slot(Oid database)
+{
+	bool		entered = false;
+
+	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
+	if (my_slot->database == database &&
+		(my_slot->pid[my_kind] == 0 || kill(my_slot->pid[my_kind], 0) != 0))
+	{
+		my_slot->pid[my_kind] = MyProcPid;
+		my_slot->latch[my_kind] = NULL;
+		entered = true;
+	}
+	LWLockRelease(&my_slot->lock);
+	return entered;
+}
+
+void
+c360_worker_ready(void)
+{
+	my_slot->latch[my_kind] = MyLatch;
 }
 
 C360Slot *
@@ -149,8 +180,9 @@ c360_worker_begin(Datum main_arg, C360WorkerKind kind)
 	my_kind = kind;
 	my_slot = &c360_shared->slots[DatumGetInt32(main_arg)];
 	memcpy(&database, MyBgworkerEntry->bgw_extra, sizeof(database));
-	if (my_slot->database != database)
-		proc_exit(0);			/* taken off the list meanwhile */
+	if (!enter_slot(database))
+		proc_exit(0);
+	before_shmem_exit(leave, (Datum) 0);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
 	/* a role's or database's settings are for clients */
@@ -159,8 +191,6 @@ c360_worker_begin(Datum main_arg, C360WorkerKind kind)
 	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
-	before_shmem_exit(leave, (Datum) 0);
-	my_slot->latch[kind] = MyLatch;
 	return my_slot;
 }
 
@@ -198,6 +228,8 @@ c360_worker_begin_transaction(const char *activity)
 {
 	SetCurrentStatementStartTimestamp();
 	pgstat_report_activity(STATE_RUNNING, activity);
+	/* the transaction before ended as the owner, deferred triggers included */
+	SetUserIdAndSecContext(GetSessionUserId(), 0);
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (c360_extension_schema() == NULL || !c360_tables_ready())
@@ -234,6 +266,21 @@ typedef struct Child
 
 static Child children[C360_MAX_DATABASES][C360_NWORKERS];
 
+/* Once for each value of the setting: they may be created later. */
+static void
+log_missing(int nnames, int nfound)
+{
+	static char *logged = NULL;
+
+	if (nfound >= nnames || (logged != NULL && strcmp(logged, c360_databases) == 0))
+		return;
+	if (logged != NULL)
+		pfree(logged);
+	logged = MemoryContextStrdup(TopMemoryContext, c360_databases);
+	ereport(LOG,
+			(errmsg("c360.databases lists %d databases, %d of them are there", nnames, nfound)));
+}
+
 /* The oids of the databases on the list that exist and take connections. */
 static List *
 wanted_databases(MemoryContext context)
@@ -269,16 +316,32 @@ wanted_databases(MemoryContext context)
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
+	log_missing(list_length(names), list_length(oids));
 	CommitTransactionCommand();
 	return oids;
 }
 
+/* Whether nobody serves the slot: started by us, or by a launcher before us. */
 static bool
-has_ended(Child *child)
+has_ended(int number, C360WorkerKind kind)
 {
-	pid_t		pid;
+	BackgroundWorkerHandle *handle = children[number][kind].handle;
+	pid_t		pid = c360_shared->slots[number].pid[kind];
+	pid_t		started;
 
-	return child->handle == NULL || GetBackgroundWorkerPid(child->handle, &pid) == BGWH_STOPPED;
+	return (handle == NULL || GetBackgroundWorkerPid(handle, &started) == BGWH_STOPPED) &&
+		(pid == 0 || kill(pid, 0) != 0);
+}
+
+static void
+end_worker(int number, C360WorkerKind kind)
+{
+	pid_t		pid = c360_shared->slots[number].pid[kind];
+
+	if (children[number][kind].handle != NULL)
+		TerminateBackgroundWorker(children[number][kind].handle);
+	if (pid != 0)
+		(void) kill(pid, SIGTERM);
 }
 
 /* Ends the workers of databases that are no longer wanted, and frees the slots. */
@@ -293,9 +356,9 @@ release_slots(List *wanted)
 		if (!OidIsValid(slot->database) || list_member_oid(wanted, slot->database))
 			continue;
 		for (int kind = 0; kind < C360_NWORKERS; kind++)
-			if (!has_ended(&children[i][kind]))
+			if (!has_ended(i, kind))
 			{
-				TerminateBackgroundWorker(children[i][kind].handle);
+				end_worker(i, kind);
 				ended = false;
 			}
 		if (ended)
@@ -390,7 +453,7 @@ start_workers(bool installed)
 		{
 			Child	   *child = &children[i][kind];
 
-			if (!has_ended(child) || (now < child->retry_at && !(installed && slot->absent)))
+			if (!has_ended(i, kind) || (now < child->retry_at && !(installed && slot->absent)))
 				continue;
 			child->retry_at = TimestampTzPlusMilliseconds(now, slot->absent && !installed ?
 														  RETRY_ABSENT : RETRY);

@@ -14,6 +14,9 @@ extern void c360_worker_init(void);
 /* called first in a worker's main; the slot of its database */
 extern C360Slot *c360_worker_begin(Datum main_arg, C360WorkerKind kind);
 
+/* from here on it is called when there is work */
+extern void c360_worker_ready(void);
+
 /* one transaction as the owner of the tables */
 extern bool c360_worker_begin_transaction(const char *activity);
 extern void c360_worker_end_transaction(void);

@@ -8,11 +8,11 @@
 #
 #   FUZZ_SECONDS   how long each fuzz target runs (20)
 #   TAP_TESTS      which TAP tests run ("test/t/*.pl")
-#   CHECK_PARTS    which parts run ("regress pgtap fuzz tap")
+#   CHECK_PARTS    which parts run ("regress pgtap fuzz tap web")
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-parts=${CHECK_PARTS:-regress pgtap fuzz tap}
+parts=${CHECK_PARTS:-regress pgtap fuzz tap web}
 pg_config=${PG_CONFIG:-pg_config}
 bindir=$("$pg_config" --bindir)
 pgxs_tests=$(dirname "$("$pg_config" --pgxs)")/../test
@@ -40,8 +40,9 @@ heading () {
 }
 
 # A cluster for one command, which acts as superuser postgres whoever we are.
+cluster_options=()
 with_cluster () {
-    pg_virtualenv -t -v "$major" sh -euc '
+    pg_virtualenv -t -v "$major" "${cluster_options[@]}" sh -euc '
         if [ "$PGUSER" != postgres ]; then
             echo "CREATE ROLE postgres SUPERUSER LOGIN PASSWORD :'"'password'"'" |
                 psql -Xq -v ON_ERROR_STOP=1 -v password="$PGPASSWORD"
@@ -123,6 +124,16 @@ check_tap () {
         done
         return 1
     fi
+}
+
+check_web () {
+    heading "PostgREST, a page in a browser, consumers"
+    local cluster_options=(-o shared_preload_libraries=c360 -o c360.databases=shop)
+    if ! npm ci --prefix test/web --ignore-scripts --no-audit --no-fund >"$work/npm.log" 2>&1; then
+        tail -n 20 "$work/npm.log" >&2
+        return 1
+    fi
+    with_cluster prove --timer --exec "node --test-reporter=./test/web/tap.mjs" test/web/*.test.mjs
 }
 
 for part in $parts; do

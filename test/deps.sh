@@ -4,7 +4,10 @@ set -eu
 major=${PG_MAJOR:-15}
 packages="postgresql-$major postgresql-server-dev-$major postgresql-$major-cron postgresql-$major-pgtap
   postgresql-common libtap-parser-sourcehandler-pgtap-perl libipc-run-perl
-  gcc make clang-14 libclang-rt-14-dev"
+  gcc make clang-14 libclang-rt-14-dev chromium chromium-driver"
+# Debian's of these two, unless there are others
+command -v node >/dev/null || packages="$packages nodejs"
+command -v npm >/dev/null || packages="$packages npm"
 missing=
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"

@@ -8,8 +8,10 @@ AS $c360_install$
 DECLARE
     installed integer := 0;
     foreign_object text;
+    ours bigint;
+    granted record;
     -- made below; one of another owner would run his code for all who read it
-    view_names constant text[] := ARRAY['c360_settings', 'c360_job_status'];
+    view_names constant text[] := ARRAY['c360_job_status', 'c360_settings', 'c360_stat'];
 BEGIN
     -- two calls at once: the second waits and finds everything done
     PERFORM pg_advisory_xact_lock(hashtext('c360'), hashtext('c360_install'));
@@ -33,7 +35,8 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = 'missing privilege on the trigger functions',
             DETAIL = 'trigger_functions: whoever owns the tables makes the triggers on them',
             HINT = format('GRANT EXECUTE ON FUNCTION @extschema@.c360_install(), @extschema@.c360_refuse_change(), '
-                          '@extschema@.c360_settings_changed() TO %I;', current_user);
+                          '@extschema@.c360_settings_changed(), @extschema@.c360_apply_level(regrole, text), '
+                          '@extschema@.c360_grant(regrole, text), @extschema@.c360_revoke(regrole) TO %I;', current_user);
     END IF;
     IF to_regnamespace('c360') IS NULL THEN
         CREATE SCHEMA c360;

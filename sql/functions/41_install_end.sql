@@ -1,19 +1,27 @@
     -- Whatever the version: what hangs on the code is made whole.
     INSERT INTO c360.settings (name, type, unit, minimum, maximum, choices, default_value, description) VALUES
+        ('audit_retention_days', 'integer', 'days', 1, 3650, NULL, '90',
+         'how long errors are kept in c360.audit_logs'),
         ('authenticator_roles', 'list', 'roles', NULL, NULL, NULL, 'authenticator',
          'login roles whose request.jwt.claims are believed to name the actor'),
         ('create_customer_from_transfer', 'boolean', NULL, NULL, NULL, NULL, 'true',
          'a transfer with one whole, unknown phone creates the customer'),
         ('credit_expiry_days', 'integer', 'days', 1, 3650, NULL, '15',
          'life of a credit issued without expires_at'),
+        ('event_retention', 'integer', 'days', 1, 3650, NULL, '7',
+         'how long cursors of events hold'),
         ('job_run_retention_days', 'integer', 'days', 1, 3650, NULL, '30',
          'how long runs of jobs are kept'),
         ('jobs_by', 'choice', NULL, NULL, NULL, '{worker,pg_cron,none}', 'worker',
-         'who runs the jobs: the background worker, pg_cron or another scheduler, nobody'),
+         'who runs the jobs: worker (of c360), pg_cron (or another scheduler) or none'),
         ('max_amount', 'integer', 'đồng', 0, 9223372036854775807, NULL, '1000000000',
          'largest amount of one movement by hand; 0 = no limit'),
+        ('notify_payload', 'choice', NULL, NULL, NULL, '{full,ids}', 'full',
+         'what notifications tell: full, or ids (event, id, cursor and customer id only)'),
         ('refund_grace_days', 'integer', 'days', 0, 3650, NULL, '7',
-         'least life of a lot that a refund gives back')
+         'least life of a lot that a refund gives back'),
+        ('stream_pass_hours', 'integer', 'hours', 1, 168, NULL, '8',
+         'how long a pass of c360_open_stream() holds')
     ON CONFLICT (name) DO UPDATE SET type = excluded.type, unit = excluded.unit,
         minimum = excluded.minimum, maximum = excluded.maximum, choices = excluded.choices,
         default_value = excluded.default_value, description = excluded.description;
@@ -42,9 +50,15 @@
     ALTER TABLE c360.virtual_credit_uses ENABLE ALWAYS TRIGGER ledger_guard;
     ALTER TABLE c360.virtual_credit_uses ENABLE ALWAYS TRIGGER ledger_truncate_guard;
 
+    CREATE OR REPLACE VIEW @extschema@.c360_stat AS
+        SELECT ticks, notifications, lag, backlog, ring_overflow, last_error
+        FROM @extschema@.c360_statistics()
+        WHERE NOT EXISTS (SELECT FROM c360.event_ticks WHERE false);    -- goes with the tables, too
+    COMMENT ON VIEW @extschema@.c360_stat IS
+        'The workers of this database since the server started: ticks, notifications, time from commit to notification at the last tick, events not yet announced (10,000 at most are counted), errors lost to a full ring, last failure of a worker';
     CREATE OR REPLACE VIEW @extschema@.c360_settings AS
         SELECT name, coalesce(value, default_value) AS value, type, unit,
-               default_value AS "default", description, choices
+               default_value AS "default", description
         FROM c360.settings
         WHERE @extschema@.c360_version() IS NOT NULL;   -- goes with the extension
     COMMENT ON VIEW @extschema@.c360_settings IS
@@ -82,13 +96,38 @@
             DETAIL = 'other_owner: a view of c360 is owned by another role';
     END IF;
 
+    -- Levels reach what this version has. Where a row was written a missing
+    -- role was dropped; from elsewhere, it may come yet.
+    SELECT system_identifier INTO ours FROM pg_control_system();
+    DELETE FROM c360.granted_levels AS g
+    WHERE g.cluster = ours AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = g.role_id);
+    UPDATE c360.granted_levels AS g SET role = r.rolname
+    FROM pg_roles r WHERE g.cluster = ours AND r.oid = g.role_id AND g.role <> r.rolname;
+    FOR granted IN
+        SELECT g.role, g.level, r.oid::regrole AS found
+        FROM c360.granted_levels AS g
+        LEFT JOIN pg_roles r ON CASE WHEN g.cluster = ours THEN r.oid = g.role_id ELSE r.rolname = g.role END
+        ORDER BY g.role, g.level
+    LOOP
+        IF granted.found IS NULL THEN
+            RAISE NOTICE USING MESSAGE = format('role "%s" does not exist, its level %s is not applied',
+                                                granted.role, granted.level);
+        ELSIF NOT has_function_privilege('@extschema@.c360_apply_level(regrole, text)', 'EXECUTE') THEN
+            RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = 'missing privilege to apply levels',
+                DETAIL = format('levels: of role %s and others', granted.found),
+                HINT = format('GRANT EXECUTE ON FUNCTION @extschema@.c360_apply_level(regrole, text) TO %I;', current_user);
+        ELSE
+            PERFORM @extschema@.c360_apply_level(granted.found, granted.level);
+        END IF;
+    END LOOP;
+
     -- PostgREST reads the schema again
     PERFORM pg_notify('pgrst', 'reload schema');
     RETURN installed::text;
 END $c360_install$;
 COMMENT ON FUNCTION @extschema@.c360_install() IS
-'Makes the tables in schema c360, or brings older ones forward, and makes whole what hangs on the code (guards, views, settings).
+'Makes the tables in schema c360, or brings older ones forward, and makes whole what hangs on the code (guards, views, settings, levels that were given).
 
 Runs with the rights of its caller, who owns the tables then; called again it does only what is missing.
 Answer: version of the tables.
-Errors: 42501 other_owner, trigger_functions.';
+Errors: 42501 other_owner, trigger_functions, levels.';

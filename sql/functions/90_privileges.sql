@@ -9,8 +9,7 @@ BEGIN
         JOIN pg_catalog.pg_extension e ON d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
                                       AND d.refobjid = e.oid AND d.deptype = 'e'
         WHERE e.extname = 'c360'
-          AND p.proname NOT IN ('c360_version', 'c360_normalize_phone', 'c360_phone_carrier', 'c360_parse_transfer',
-                                'c360_next_run')
+          AND p.proname NOT IN (SELECT f.function FROM @extschema@.c360_level_functions() AS f WHERE f.level = 'public')
         ORDER BY p.proname
     LOOP
         EXECUTE pg_catalog.format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', routine);

@@ -4,15 +4,18 @@
 # synchronous_commit and full_page_writes on); several rounds in turn, medians.
 #
 #   ROUNDS=3 SECONDS_EACH=10 CLIENTS=16 make bench
-#   WHAT="withdraw cpu lots expire phone" make bench      only these parts
+#   WHAT="withdraw cpu lots expire phone events" make bench      only these parts
+#   EVENTS=1000000          how many events a reader is behind
 set -eu
 cd "$(dirname "$0")"
 export LC_ALL=C.UTF-8
 rounds=${ROUNDS:-3} seconds=${SECONDS_EACH:-10} clients=${CLIENTS:-16}
-what=${WHAT:-withdraw cpu lots expire phone}
+what=${WHAT:-withdraw cpu lots expire phone events}
+events=${EVENTS:-1000000}
 
 if [ -z "${C360_BENCH_CLUSTER:-}" ]; then
-    exec env C360_BENCH_CLUSTER=1 pg_virtualenv -t -v "${PG_MAJOR:-15}" bash "$PWD/run.sh"
+    exec env C360_BENCH_CLUSTER=1 pg_virtualenv -t -v "${PG_MAJOR:-15}" \
+        -o shared_preload_libraries=c360 -o c360.databases=bench -o c360.notify=off bash "$PWD/run.sh"
 fi
 
 median() { sort -g | awk '{v[NR] = $1} END {print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
@@ -187,6 +190,108 @@ SQL
     row "c360_normalize_phone over 1 million values, against lower()" "$(awk '{print $2 / $1}' /tmp/c360_phone.$$ | median | cut -c1-4) ×" "≤ 1.5 ×"
     row "against PL/pgSQL with regexp" "$(awk '{print $3 / $2}' /tmp/c360_phone.$$ | median | cut -c1-4) × faster" "15 ×"
     rm -f /tmp/c360_phone.$$
+}
+
+# Live events. The publisher works on the same cores as writers and listeners.
+
+notify_mode() {
+    sql -c "ALTER SYSTEM SET c360.notify = '$1'" -c 'SELECT pg_reload_conf()' >/dev/null
+    sleep 1.5                   # everybody reads it, and the publisher catches up
+}
+
+start_listeners() {             # channel, files $2.1 to $2.4
+    listeners=
+    for number in 1 2 3 4; do
+        "$dir/listener" "dbname=bench" "$1" >"$2.$number" &
+        listeners="$listeners $!"
+    done
+    sleep 0.5
+}
+
+stop_listeners() {
+    sleep 1
+    kill $listeners
+    wait $listeners
+}
+
+rate() { pgbench -n -M prepared -c "$clients" -j 1 -T "$seconds" -R "$1" -l --log-prefix="$2" -f c360.sql bench >/dev/null 2>&1; }
+percentile_99() { cat "$1".* | awk '{print $3 / 1000}' | sort -g | awk '{v[NR] = $1} END {print v[int(NR * 0.99)]}'; rm -f "$1".*; }
+
+measure_events() {
+    local dir listeners half round cursor publisher before
+    dir=$(mktemp -d)
+    cc -O2 -I"$(${PG_CONFIG:-pg_config} --includedir)" listener.c -o "$dir/listener" -lpq
+    sql -f pages.sql
+    for name in c360 notify; do
+        pgbench -n -M prepared -c "$clients" -j 1 -T 3 -f $name.sql bench >/dev/null 2>&1
+    done
+    for round in $(seq "$rounds"); do
+        notify_mode off
+        tps -f c360.sql bench >>"$dir/off"
+        start_listeners peer_wallets "$dir/peer_listened"
+        tps -f notify.sql bench >>"$dir/peer"
+        stop_listeners
+        notify_mode worker
+        tps -f c360.sql bench >>"$dir/alone"
+        start_listeners wallets "$dir/listened"
+        tps -f c360.sql bench >>"$dir/four"
+        stop_listeners
+        # an unrelated transaction that wrote something stays open
+        mkfifo "$dir/open"
+        psql -X -q -d bench <"$dir/open" >/dev/null &
+        exec 9>"$dir/open"
+        echo 'BEGIN; CREATE TEMP TABLE unrelated (id int);' >&9
+        start_listeners wallets "$dir/listened"
+        tps -f c360.sql bench >>"$dir/beside_open"
+        stop_listeners
+        exec 9>&-
+        wait
+        rm "$dir/open"
+        echo "events, round $round: $(for name in off alone four beside_open peer; do printf '%s %s  ' $name "$(tail -n 1 "$dir/$name")"; done)" >&2
+    done
+    of() { paste "$dir/$1" "$dir/$2" | awk '{print $1 / $2}' | median | awk '{printf "%.2f", $1}'; }
+    row "withdrawals/s with the publisher on and nobody listening, against off ($(median <"$dir/off" | cut -d. -f1)/s)" "$(of alone off)" "≥ 0.95"
+    row "with 4 listeners that receive everything" "$(of four off)" "≥ 0.85"
+    row "with 4 listeners, against PL/pgSQL with NOTIFY and 4 listeners ($(median <"$dir/peer" | cut -d. -f1)/s)" "$(of four peer) ×" "3.5 ×"
+    row "with an unrelated transaction open, against without" "$(of beside_open four)" "within 10 %"
+
+    half=$(awk '{print int($1 / 2)}' "$dir/off" | median | cut -d. -f1)
+    for round in $(seq "$rounds"); do
+        notify_mode off
+        rate "$half" "$dir/log"
+        percentile_99 "$dir/log" >>"$dir/late_off"
+        notify_mode worker
+        start_listeners wallets "$dir/listened"
+        rate "$half" "$dir/log"
+        stop_listeners
+        percentile_99 "$dir/log" >>"$dir/late_on"
+        start_listeners wallets "$dir/listened"
+        rate 1000 "$dir/log"
+        stop_listeners
+        rm -f "$dir"/log.*
+        awk '{print $2}' "$dir/listened.1" >>"$dir/receipt_median"
+        awk '{print $3}' "$dir/listened.1" >>"$dir/receipt_99"
+    done
+    row "99 % of withdrawals at half that load, with 4 listeners against off ($(median <"$dir/late_on" | cut -c1-5) ms, $(median <"$dir/late_off" | cut -c1-5) ms)" "$(of late_on late_off) ×" "≤ 1.2 ×"
+    row "commit to receipt at 1,000 changes/s: median" "$(median <"$dir/receipt_median") ms" "≤ 10 ms"
+    row "… 99 %" "$(median <"$dir/receipt_99") ms" "≤ 40 ms"
+
+    cursor=$(sql -c 'SELECT cursor FROM c360_events_since()')
+    pgbench -n -M prepared -c "$clients" -j 1 -t $((events / clients)) -f c360.sql bench >/dev/null 2>&1
+    sleep 2
+    for round in $(seq "$rounds"); do
+        sql -c "SELECT events / seconds, last_tenth / first_tenth FROM peer.read_pages('$cursor')" | tr '|' ' ' >>"$dir/pages"
+    done
+    row "c360_events_since, $events events behind, pages of 500" "$(awk '{print $1}' "$dir/pages" | median | cut -d. -f1) events/s" "≥ 100,000"
+    row "… last tenth of the pages against the first" "$(awk '{print $2}' "$dir/pages" | median | cut -c1-4) ×" "not growing"
+
+    publisher=$(sql -c "SELECT pid FROM pg_stat_activity WHERE backend_type = 'c360 publisher'")
+    sleep 5
+    before=$(awk '{print $14 + $15}' "/proc/$publisher/stat")
+    sleep 30
+    row "idle publisher, CPU over 30 s" "$(awk -v b="$before" '{printf "%.2f", ($14 + $15 - b) / 30}' "/proc/$publisher/stat") %" "< 0.2 %"
+    notify_mode off
+    rm -rf "$dir"
 }
 
 for part in $what; do

@@ -16,6 +16,9 @@ SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
     ('c360_install', '() -> text'),
     ('c360_version', '() -> text'),
     ('c360_set', '(name text, value text) -> void'),
+    ('c360_grant', '(role regrole, level text) -> void'),
+    ('c360_revoke', '(role regrole) -> void'),
+    ('c360_level', '() -> text'),
     ('c360_schedule_jobs', '() -> integer'),
     ('c360_unschedule_jobs', '() -> integer'),
     ('c360_run_job', '(job text) -> void'),
@@ -71,6 +74,15 @@ SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
     ('c360_get_or_create_customer', '(phone text, name text DEFAULT NULL::text) -> bigint')
 ) AS t (name, expected);
 
+-- Events
+SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
+    ('c360_events_since', '(after text DEFAULT NULL::text, channels text[] DEFAULT NULL::text[],'
+        ' max_rows integer DEFAULT 500)'
+        ' -> TABLE(cursor text, id bigint, channel text, event text, payload jsonb, at timestamp with time zone)'),
+    ('c360_open_stream', '(channels text[] DEFAULT NULL::text[]) -> text'),
+    ('c360_events', '(pass text DEFAULT NULL::text, after text DEFAULT NULL::text) -> "text/event-stream"')
+) AS t (name, expected);
+
 -- Types that are answered, column for column
 CREATE FUNCTION pg_temp.columns_of(type regtype) RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum)
@@ -119,15 +131,15 @@ FROM unnest(ARRAY['c360_version', 'c360_normalize_phone', 'c360_phone_carrier', 
 SELECT is(pg_temp.declared('c360_parse_transfer'), 'immutable safe',
           'c360_parse_transfer is pure and takes NULL');
 SELECT is(pg_temp.declared(name), 'volatile unsafe', name || ' writes; it says itself what is missing')
-FROM unnest(ARRAY['c360_install', 'c360_set', 'c360_deposit', 'c360_issue_credit', 'c360_withdraw',
+FROM unnest(ARRAY['c360_install', 'c360_set', 'c360_grant', 'c360_revoke', 'c360_deposit', 'c360_issue_credit', 'c360_withdraw',
                   'c360_refund', 'c360_adjust', 'c360_cancel_credit', 'c360_expire_credits',
                   'c360_expire_all', 'c360_freeze_wallet', 'c360_unfreeze_wallet',
                   'c360_ingest_bank_transaction', 'c360_create_qr_code',
                   'c360_get_or_create_customer', 'c360_perform_job', 'c360_run_job', 'c360_set_job',
-                  'c360_schedule_jobs', 'c360_unschedule_jobs']) AS name;
+                  'c360_schedule_jobs', 'c360_unschedule_jobs', 'c360_open_stream']) AS name;
 SELECT is(pg_temp.declared(name), 'stable unsafe', name || ' only reads')
 FROM unnest(ARRAY['c360_wallet', 'c360_wallets', 'c360_wallet_transactions', 'c360_balance_at',
-                  'c360_expiring_credits', 'c360_verify_wallets']) AS name;
+                  'c360_expiring_credits', 'c360_verify_wallets', 'c360_events_since', 'c360_events']) AS name;
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE provolatile = 'v' AND proparallel <> 'u'$$,
                 'what writes is parallel unsafe');
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE provolatile = 'i' AND proparallel <> 's'$$,
@@ -147,7 +159,7 @@ SELECT is((SELECT prokind::text FROM pg_temp.routines WHERE routines.name = want
 FROM unnest(ARRAY['c360_expire_all', 'c360_perform_job']) AS wanted;
 SELECT is((SELECT prosecdef FROM pg_temp.routines WHERE routines.name = wanted), false,
           wanted || ' has the rights of its caller')
-FROM unnest(ARRAY['c360_install', 'c360_schedule_jobs', 'c360_unschedule_jobs', 'c360_set_job', 'c360_pg_cron_put']) AS wanted;
+FROM unnest(ARRAY['c360_install', 'c360_grant', 'c360_revoke', 'c360_schedule_jobs', 'c360_unschedule_jobs', 'c360_set_job', 'c360_pg_cron_put']) AS wanted;
 
 -- Comments
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE obj_description(oid, 'pg_proc') IS NULL$$,
@@ -202,7 +214,8 @@ SELECT has_table('c360', name, 'table c360.' || name)
 FROM unnest(ARRAY['customers', 'customer_wallets', 'wallet_transactions', 'virtual_credits',
                   'virtual_credit_uses', 'customer_activities', 'balance_history', 'bank_links',
                   'balance_customer_info', 'pending_customer_matches', 'transfer_ignored',
-                  'settings', 'jobs', 'job_runs']::name[]) AS name;
+                  'settings', 'granted_levels', 'jobs', 'job_runs', 'audit_logs', 'event_epochs',
+                  'event_ticks', 'event_streams']::name[]) AS name;
 SELECT col_type_is('c360'::name, t.name::name, c[1]::name, c[2], format('column c360.%s.%s', t.name, c[1]))
 FROM (VALUES
     ('customers', 'id bigint, phone text, name text, status text, tier text,'
@@ -232,10 +245,13 @@ SELECT cmp_ok((SELECT count(*) FROM pg_sequence s WHERE s.seqrelid IN (
 -- Views
 SELECT is((SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
            WHERE attrelid = 'c360_settings'::regclass AND attnum > 0),
-          'name, value, type, unit, default, description, choices', 'view c360_settings');
+          'name, value, type, unit, default, description', 'view c360_settings');
 SELECT is((SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
            WHERE attrelid = 'c360_job_status'::regclass AND attnum > 0),
           'job, schedule, enabled, last_start, last_end, rows, error, failures, next_run', 'view c360_job_status');
+SELECT is((SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
+           WHERE attrelid = 'c360_stat'::regclass AND attnum > 0),
+          'ticks, notifications, lag, backlog, ring_overflow, last_error', 'view c360_stat');
 
 -- Versions agree.
 SELECT is(c360_version(), (SELECT default_version FROM pg_available_extensions WHERE name = 'c360'),

@@ -20,11 +20,14 @@ INSERT INTO test.calls VALUES
     ('c360_ingest_bank_transaction', $$SELECT c360_ingest_bank_transaction('{"id": 921001, "gateway": "MB", "accountNumber": "1",
         "transactionDate": "2025-05-26 16:14:51", "transferType": "out", "transferAmount": 1}')$$),
     ('c360_set', $$SELECT c360_set('max_amount', '1')$$),
+    ('c360_grant', $$SELECT c360_grant('pg_monitor', 'viewer')$$),
+    ('c360_revoke', $$SELECT c360_revoke('pg_monitor')$$),
     ('c360_perform_job', $$CALL c360_perform_job('expire_credits')$$),
     ('c360_run_job', $$SELECT c360_run_job('expire_credits')$$),
     ('c360_set_job', $$SELECT c360_set_job('expire_credits', '5 * * * *')$$),
     ('c360_schedule_jobs', 'SELECT c360_schedule_jobs()'),
     ('c360_unschedule_jobs', 'SELECT c360_unschedule_jobs()'),
+    ('c360_open_stream', $$SELECT c360_open_stream()$$),
     ('c360_install', $$SELECT c360_install()$$);
 -- a retry would change nothing, but it locks
 INSERT INTO test.calls VALUES ('retry', $$SELECT c360_deposit('0921000001', 100, idempotency_key => 'read only')$$);
@@ -49,7 +52,11 @@ SELECT * FROM c360_balance_at('0921000001', 'infinity');
 SELECT count(*) FROM c360_expiring_credits('0');
 SELECT * FROM c360_verify_wallets();
 SELECT count(*) > 0 AS settings FROM c360_settings;
+SELECT c360_level();
 SELECT count(*) > 0 AS jobs FROM c360_job_status;
+SELECT count(*) FROM c360_events_since();
+SELECT left(c360_events(), 11);
+SELECT count(*) FROM c360_stat;
 RESET default_transaction_read_only;
 SELECT balance, virtual_balance FROM c360_wallet('0921000001');
 DROP TABLE test.calls;

@@ -17,6 +17,9 @@ my $dir = PostgreSQL::Test::Utils::tempdir;
 $node->start;
 install($node, 'fresh');
 install($node, 'shop');
+# what the levels that are given below do to the functions
+my $levels = q{SELECT c360_grant('pg_monitor', 'agent'), c360_grant('pg_monitor', 'stream')};
+$node->safe_psql('fresh', $levels);
 my $fresh = catalog_text($node, 'fresh');
 fill_every_table($node, 'shop');
 
@@ -167,10 +170,12 @@ foreach my $db (qw(owned owned_fresh))
         GRANT CREATE ON DATABASE $db TO shop_owner, somebody});
     $node->safe_psql($db, q{
         GRANT USAGE, CREATE ON SCHEMA api TO shop_owner, somebody;
-        GRANT EXECUTE ON FUNCTION c360_install(), c360_refuse_change(), c360_settings_changed() TO shop_owner, somebody;
+        GRANT EXECUTE ON FUNCTION c360_install(), c360_refuse_change(), c360_settings_changed(),
+            c360_apply_level(regrole, text) TO shop_owner, somebody;
         SET ROLE shop_owner;
         SELECT c360_install()});
 }
+$node->safe_psql('owned_fresh', $levels);
 my $owned_fresh = catalog_text($node, 'owned_fresh');
 is($node->safe_psql('owned', q{SELECT DISTINCT relowner::regrole FROM pg_class
         WHERE relnamespace = 'c360'::regnamespace AND relkind IN ('r', 'S')}),

@@ -69,13 +69,24 @@ my @rows = (
         VALUES ('N2ABCDEFGH12345678', 1, 'an')} ],
     [ pending_customer_matches => q{INSERT INTO c360.pending_customer_matches (bank_transaction_id, candidates)
         VALUES (1, '[]')} ],
-    [ transfer_ignored => q{INSERT INTO c360.transfer_ignored (value, reason) VALUES ('0909500000', 'hotline')} ],
+    [ granted_levels => q{INSERT INTO c360.granted_levels (role, level, role_id, cluster, granted_by, granted_at)
+        SELECT 'no such role', 'admin', 1, 1, 'an', '2026-01-01'} ],
     [ jobs => q{INSERT INTO c360.jobs (job, default_schedule, description, schedule, enabled, since, pg_cron_role)
         VALUES ('expire_credits', '1 * * * *', 'words of before', '7 * * * *', false, '2026-01-01', NULL)
         ON CONFLICT (job) DO UPDATE SET schedule = excluded.schedule, enabled = excluded.enabled} ],
     [ job_runs => q{INSERT INTO c360.job_runs (job, started_at, ended_at, rows, error, sqlstate, started_by)
         VALUES ('expire_credits', '2026-01-01', '2026-01-02', 3, NULL, NULL, 'worker'),
-               ('expire_credits', '2026-01-03', '2026-01-04', 0, 'no', 'XX000', 'an')} ]);
+               ('expire_credits', '2026-01-03', '2026-01-04', 0, 'no', 'XX000', 'an')} ],
+    [ audit_logs => q{INSERT INTO c360.audit_logs (at, function, sqlstate, message, detail, actor, session_user_name)
+        VALUES ('2026-01-01', 'c360_wallet', 'PT404', 'no such customer', NULL, 'an', 'an')} ],
+    [ event_epochs => q{INSERT INTO c360.event_epochs
+            (number, epoch, system_identifier, database_id, ticks_id, timeline, first_tick)
+        VALUES (1, 4711, 4712, 5, 6, 1, 1)} ],
+    [ event_ticks => q{INSERT INTO c360.event_ticks (id, snapshot, low_id, high_id, created_at)
+        VALUES (1, '3:5:4', 1, 2, '2026-01-01')} ],
+    [ event_streams => q{INSERT INTO c360.event_streams (pass_hash, role, actor, level, channels, opened_at, valid_until)
+        VALUES ('\x01', 'no such role', 'an', 'agent', '{wallets}', '2026-01-01', '2036-01-01')} ],
+    [ transfer_ignored => q{INSERT INTO c360.transfer_ignored (value, reason) VALUES ('0909500000', 'hotline')} ]);
 
 # Tables of version $version, made by c360_install() itself that returns
 # before the next step and before what every version makes whole.

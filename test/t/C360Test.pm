@@ -38,10 +38,13 @@ our @WRITES = (
         "transferAmount": 70000, "content": "0987654321 ck"}')} ],
     [ 'c360_create_qr_code', q{SELECT c360_create_qr_code('0912345678')} ],
     [ 'c360_set', q{SELECT c360_set('refund_grace_days', '8')} ],
+    [ 'c360_grant', q{SELECT c360_grant('pg_monitor', 'viewer')} ],
+    [ 'c360_revoke', q{SELECT c360_revoke('pg_monitor')} ],
     [ 'c360_perform_job', q{CALL c360_perform_job('expire_credits')} ],
     [ 'c360_run_job', q{SELECT c360_run_job('expire_credits')} ],
     [ 'c360_set_job', q{SELECT c360_set_job('expire_credits', '5 * * * *', true)} ],
     [ 'c360_unschedule_jobs', q{SELECT c360_unschedule_jobs()} ],
+    [ 'c360_open_stream', q{SELECT c360_open_stream('{wallets,wallet:0912345678}')} ],
 );
 
 our @READS = (
@@ -51,13 +54,17 @@ our @READS = (
     [ 'c360_balance_at', q{SELECT c360_balance_at('0912345678', now())} ],
     [ 'c360_expiring_credits', q{SELECT c360_expiring_credits()} ],
     [ 'c360_verify_wallets', q{SELECT c360_verify_wallets()} ],
+    [ 'c360_level', q{SELECT c360_level()} ],
+    [ 'c360_events_since', q{SELECT c360_events_since()} ],
+    [ 'c360_events', q{SELECT c360_events()} ],
+    [ 'c360_statistics', q{SELECT c360_statistics()} ],
 );
 
 # Routines that nobody calls by themselves: triggers' functions are left out
 # by their type; these work only inside c360's own functions, reads included,
 # and c360_schedule_jobs needs pg_cron.
-our %NOT_CALLED = map { $_ => 1 } qw(c360_become_owner c360_current_actor c360_require_customer
-    c360_require_job c360_list_jobs c360_change_job c360_job_function c360_job_expire_credits
+our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_current_actor
+    c360_require_customer c360_require_job c360_list_jobs c360_change_job c360_job_function c360_job_expire_credits
     c360_job_lock c360_job_unlock c360_job_open c360_job_note c360_job_begin c360_job_batch c360_job_end
     c360_job_fail c360_sweep_job_runs c360_pg_cron_clock c360_pg_cron_put c360_set_pg_cron_role
     c360_schedule_jobs);
@@ -349,6 +356,15 @@ SELECT c360_freeze_wallet('0987654321', 'looked into');
 SELECT c360_get_or_create_customer('0901111111', 'Không có ví');
 SELECT c360_issue_credit('0933333333', 9000), c360_withdraw('0933333333', 9000);                        -- used up
 SELECT c360_create_qr_code('0912345678');
+SELECT c360_grant('pg_monitor', 'agent'), c360_grant('pg_monitor', 'stream');
+INSERT INTO c360.audit_logs (at, function, sqlstate, message, detail, actor, session_user_name)
+VALUES (now(), 'c360_wallet', 'PT404', 'no such customer', E'tab\t \\N', 'an', 'an');
+SELECT c360_open_stream('{tickets,wallet:0912345678}');
+-- a history of another cluster, whose ids of transactions mean nothing here
+INSERT INTO c360.event_epochs (number, epoch, system_identifier, database_id, ticks_id, timeline, first_tick)
+VALUES (1, 4711, 4712, 5, 6, 1, 1);
+INSERT INTO c360.event_ticks (id, snapshot, low_id, high_id, created_at)
+VALUES (7, '1000000000:1000000007:1000000000,1000000003', 1, 2, '2026-01-02 03:04:05');
 INSERT INTO c360.transfer_ignored VALUES ('0909500000', E'the shop''s own');
 SELECT c360_ingest_bank_transaction(jsonb_build_object('id', t.id, 'gateway', 'ACB', 'transactionDate', '2026-01-02 03:04:05',
            'accountNumber', '75918', 'transferType', t.direction, 'transferAmount', t.amount, 'content', t.content))

@@ -1,0 +1,403 @@
+/*
+ * audit.c
+ *	  Errors that leave c360 functions are recorded in c360.audit_logs.
+ *
+ * The transaction of a failed call is rolled back, so the backend cannot write
+ * the row itself. It puts the error into a ring in shared memory, and the
+ * database's job runner writes it a moment later. The ring is bounded: what
+ * comes while it is full is counted and stands in the server log only. Nobody
+ * waits for room; the lock is held for the copy of one entry.
+ *
+ * Where an error leaves a function is known to the function manager: with the
+ * library preloaded, and in databases that have a job runner, c360's functions
+ * are called with its hook, whatever their language. Of nested calls the
+ * outermost is recorded; what an EXCEPTION block inside it catches has not
+ * left it, what the application catches has. IMMUTABLE functions are left out:
+ * they compute from their arguments alone and are called for each row.
+ *
+ * While an error is passed on no catalog can be read and nothing may fail. So
+ * the name of the function is kept from the start of the call, and names of
+ * users are looked up by the runner.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "actor.h"
+#include "audit.h"
+#include "call.h"
+#include "compat.h"
+#include "query.h"
+#include "settings.h"
+#include "worker.h"
+
+#define RETRY_AFTER		10000	/* ms, when errors could not be written */
+#define PRUNE_EVERY		3600000 /* ms */
+#define PRUNE_ROWS		1000
+
+static needs_fmgr_hook_type previous_needs_hook = NULL;
+static fmgr_hook_type previous_hook = NULL;
+
+/*
+ * Whose functions
+ */
+
+/* Oids of functions that are audited; others are quickly told by their name. */
+static HTAB *audited = NULL;
+static bool audited_valid = false;
+
+static void
+forget_audited(Datum arg, int cacheid, uint32 hashvalue)
+{
+	audited_valid = false;
+}
+
+static void
+begin_audited(void)
+{
+	HASHCTL		definition = {0};
+
+	if (audited != NULL)
+		hash_destroy(audited);
+	audited = NULL;
+	definition.keysize = sizeof(Oid);
+	definition.entrysize = sizeof(Oid);
+	definition.hcxt = CacheMemoryContext;
+	audited = hash_create("c360 audited functions", 64, &definition,
+						  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	audited_valid = true;
+}
+
+static bool
+is_named_like_ours(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc proc;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	result = strncmp(NameStr(proc->proname), "c360_", 5) == 0 &&
+		proc->provolatile != PROVOLATILE_IMMUTABLE;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+static bool
+is_audited(Oid function)
+{
+	Oid			extension;
+	char	   *name;
+
+	if (function < FirstNormalObjectId)
+		return false;
+	if (!audited_valid)
+		begin_audited();
+	if (hash_search(audited, &function, HASH_FIND, NULL) != NULL)
+		return true;
+	if (!is_named_like_ours(function))
+		return false;
+	extension = getExtensionOfObject(ProcedureRelationId, function);
+	name = OidIsValid(extension) ? get_extension_name(extension) : NULL;
+	if (name == NULL || strcmp(name, "c360") != 0)
+		return false;
+	if (audited_valid)			/* else it is found out again next time */
+		(void) hash_search(audited, &function, HASH_ENTER, NULL);
+	return true;
+}
+
+static bool
+needs_hook(Oid function)
+{
+	if (previous_needs_hook && previous_needs_hook(function))
+		return true;
+	return c360_my_slot() != NULL && is_audited(function);
+}
+
+/*
+ * Into the ring
+ */
+
+/* Cuts between characters. */
+static void
+copy_text(char *to, size_t size, const char *from)
+{
+	int			length = from == NULL ? 0 : strlen(from);
+
+	if (length >= size)
+		length = pg_mbcliplen(from, length, size - 1);
+	memcpy(to, from == NULL ? "" : from, length);
+	to[length] = '\0';
+}
+
+/* What the error says. Nothing is allocated if that may be what failed. */
+static void
+describe(C360Error *entry)
+{
+	static MemoryContext scratch = NULL;
+	MemoryContext old;
+	ErrorData  *error;
+
+	entry->sqlerrcode = geterrcode();
+	if (ERRCODE_TO_CATEGORY(entry->sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES)
+	{
+		copy_text(entry->message, sizeof(entry->message), "insufficient resources");
+		return;
+	}
+	if (scratch == NULL)
+		scratch = AllocSetContextCreate(TopMemoryContext, "c360 audit", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(scratch);
+	error = CopyErrorData();
+	copy_text(entry->message, sizeof(entry->message), error->message);
+	copy_text(entry->detail, sizeof(entry->detail), error->detail);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(scratch);
+}
+
+static void
+put_error(const char *function)
+{
+	C360Slot   *slot = c360_my_slot();
+	const char *claims = GetConfigOption("request.jwt.claims", true, false);
+	C360Error	entry;
+
+	if (slot == NULL || slot->absent || LWLockHeldByMe(&slot->lock))
+		return;
+	memset(&entry, 0, sizeof(entry));
+	entry.at = GetCurrentTimestamp();
+	entry.session_user_id = GetSessionUserId();
+	copy_text(entry.function, sizeof(entry.function), function);
+	if (claims != NULL)
+		c360_claims_of_person(claims, entry.claims, sizeof(entry.claims));
+	describe(&entry);
+	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+	if (slot->errors_put - slot->errors_taken < C360_ERROR_RING_SIZE)
+		slot->errors[slot->errors_put++ % C360_ERROR_RING_SIZE] = entry;
+	else
+		slot->errors_lost++;
+	LWLockRelease(&slot->lock);
+	c360_wake(slot, C360_RUNNER);
+}
+
+/*
+ * Calls
+ */
+
+/* What is kept with a prepared call of a function, ours or not. */
+typedef struct Call
+{
+	bool		audited;
+	char		name[NAMEDATALEN];
+	Datum		of_previous_hook;
+} Call;
+
+/* audited functions being called */
+static int	depth = 0;
+
+static Call *
+prepare_call(FmgrInfo *function)
+{
+	Call	   *call = MemoryContextAllocZero(function->fn_mcxt, sizeof(Call));
+
+	call->audited = is_audited(function->fn_oid);
+	if (call->audited)
+		copy_text(call->name, sizeof(call->name), get_func_name(function->fn_oid));
+	return call;
+}
+
+static void
+hook(FmgrHookEventType event, FmgrInfo *function, Datum *private)
+{
+	Call	   *call = (Call *) DatumGetPointer(*private);
+
+	if (call == NULL)
+	{
+		call = prepare_call(function);
+		*private = PointerGetDatum(call);
+	}
+	if (event == FHET_START)
+	{
+		if (previous_hook)
+			previous_hook(event, function, &call->of_previous_hook);
+		if (call->audited)
+			depth++;
+		return;
+	}
+	if (call->audited && --depth == 0 && event == FHET_ABORT)
+		put_error(call->name);
+	if (previous_hook)
+		previous_hook(event, function, &call->of_previous_hook);
+}
+
+/* Nothing here can fail: it runs while the server starts. */
+void
+c360_audit_init(void)
+{
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	previous_needs_hook = needs_fmgr_hook;
+	needs_fmgr_hook = needs_hook;
+	previous_hook = fmgr_hook;
+	fmgr_hook = hook;
+	CacheRegisterSyscacheCallback(PROCOID, forget_audited, (Datum) 0);
+}
+
+/*
+ * Out of the ring, in the job runner
+ */
+
+static C360Query insert_error = {
+	"INSERT INTO c360.audit_logs (at, function, sqlstate, message, detail, actor, session_user_name) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7)",
+	7, {TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+};
+
+static C360Query prune_errors = {
+	"DELETE FROM c360.audit_logs WHERE id IN (SELECT id FROM c360.audit_logs "
+	"WHERE at < statement_timestamp() - make_interval(days => $1::integer) ORDER BY at LIMIT $2)",
+	2, {INT8OID, INT8OID}
+};
+
+static void
+write_error(void *arg)
+{
+	C360Error  *entry = arg;
+	Datum		values[7];
+	char		nulls[8] = "       ";
+
+	values[0] = TimestampTzGetDatum(entry->at);
+	values[1] = CStringGetTextDatum(entry->function);
+	values[2] = CStringGetTextDatum(unpack_sql_state(entry->sqlerrcode));
+	values[3] = CStringGetTextDatum(entry->message);
+	values[4] = CStringGetTextDatum(entry->detail);
+	if (entry->detail[0] == '\0')
+		nulls[4] = 'n';
+	values[5] = CStringGetTextDatum(c360_actor_of(entry->session_user_id, entry->claims));
+	values[6] = CStringGetTextDatum(c360_role_name(entry->session_user_id));
+	SPI_connect();
+	c360_query(&insert_error, values, nulls);
+	SPI_finish();
+}
+
+/* Entries that nobody can write, such as a CHECK of a DBA refuses, go to the log. */
+static void
+write_or_tell(C360Error *entry)
+{
+	ErrorData  *error = c360_try(write_error, entry);
+
+	if (error != NULL && entry->claims[0] != '\0')
+	{
+		entry->claims[0] = '\0';	/* which may be no JSON */
+		error = c360_try(write_error, entry);
+	}
+	if (error != NULL)
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("could not record an error of %s: %s", entry->function, error->message),
+				 errdetail("%s: %s", unpack_sql_state(entry->sqlerrcode), entry->message)));
+}
+
+static bool
+read_error(C360Slot *slot, uint64 number, C360Error *entry)
+{
+	bool		found;
+
+	LWLockAcquire(&slot->lock, LW_SHARED);
+	found = number < slot->errors_put;
+	if (found)
+		*entry = slot->errors[number % C360_ERROR_RING_SIZE];
+	LWLockRelease(&slot->lock);
+	return found;
+}
+
+static void
+tell_lost(C360Slot *slot)
+{
+	static uint64 told = 0;
+	uint64		lost;
+
+	LWLockAcquire(&slot->lock, LW_SHARED);
+	lost = slot->errors_lost;
+	LWLockRelease(&slot->lock);
+	if (lost > told)
+		ereport(LOG,
+				(errmsg("c360 could not record %llu errors: more came at once than fit into memory",
+						(unsigned long long) (lost - told))));
+	told = lost;
+}
+
+/* They leave the ring when their rows are safe. */
+static void
+record_errors(C360Slot *slot)
+{
+	static TimestampTz retry_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	uint64		number = slot->errors_taken;
+	uint64		last = number + C360_ERROR_RING_SIZE;
+	C360Error	entry;
+
+	if (!read_error(slot, number, &entry) || now < retry_at)
+		return;
+	retry_at = TimestampTzPlusMilliseconds(now, RETRY_AFTER);
+	if (!c360_worker_begin_transaction("recording errors"))
+		return;
+	while (number < last && read_error(slot, number, &entry))
+	{
+		write_or_tell(&entry);
+		number++;
+	}
+	c360_worker_end_transaction();
+	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+	slot->errors_taken = number;
+	LWLockRelease(&slot->lock);
+	retry_at = 0;
+}
+
+static void
+prune(void)
+{
+	static TimestampTz next = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	Datum		values[2];
+	uint64		rows;
+
+	if (now < next)
+		return;
+	next = TimestampTzPlusMilliseconds(now, PRUNE_EVERY);
+	if (!c360_worker_begin_transaction("removing old errors"))
+		return;
+	values[0] = Int64GetDatum(c360_settings()->audit_retention_days);
+	values[1] = Int64GetDatum(PRUNE_ROWS);
+	SPI_connect();
+	rows = c360_query(&prune_errors, values, NULL);
+	SPI_finish();
+	c360_worker_end_transaction();
+	if (rows == PRUNE_ROWS)
+		next = now;
+}
+
+/*
+ * An error here is the caller's to catch, and nothing is lost by it but time.
+ */
+void
+c360_audit_drain(C360Slot *slot)
+{
+	record_errors(slot);
+	tell_lost(slot);
+	prune();
+}
