@@ -14,7 +14,7 @@ export const root = fileURLToPath(new URL('../..', import.meta.url));
 const modules = fileURLToPath(new URL('node_modules', import.meta.url));
 const secret = 'a secret of at least 32 characters';
 const password = 'password';
-const PATIENCE = 30000;
+const PATIENCE = 25000;     // less than the pause of listen.js
 
 export const env = { ...process.env, PGDATABASE: 'shop', PGOPTIONS: '-c search_path=api', NODE_PATH: modules };
 
