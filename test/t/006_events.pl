@@ -58,6 +58,16 @@ sub sessions
     return @sessions;
 }
 
+sub set_server
+{
+    my ($setting, $value) = @_;
+
+    $node->append_conf('postgresql.conf', "$setting = '$value'");
+    $node->reload;
+    $node->poll_query_until('shop', "SELECT current_setting('$setting') = '$value'") or die;
+    return;
+}
+
 #
 # Notifications
 #
@@ -395,49 +405,44 @@ foreach my $db ('shop', 'elsewhere')
 # The publisher
 #
 
-my $lock_class = 0x43333630;
-
-sub waiting_publishers
+# Only one at a time, and nobody can take its lock by SQL.
 {
-    return $node->poll_query_until('shop', q{
-        SELECT count(*) = 1 FROM pg_stat_activity
-        WHERE backend_type = 'c360 publisher' AND wait_event_type = 'Lock' AND wait_event = 'advisory'});
+    my $publisher = worker_pid($node, 'shop', 'c360 publisher');
+    my $class = 0x43333630;
+    my $holder = $node->background_psql('shop');
+    my $cursor = cursor_now($node, 'shop');
+
+    is($node->safe_psql('shop', "SELECT pid FROM pg_locks WHERE classid = $class AND objid = 0 AND objsubid = 2 AND granted"),
+        $publisher, 'the publisher holds its lock');
+    $holder->query_safe("SELECT pg_advisory_lock($class, 0), pg_advisory_lock(($class)::bigint << 32)");
+    restart_publisher($node, 'shop');
+    do_move('d1');
+    heard_until($everything, 'd1');
+    is(names_since($cursor), 'd1', 'advisory locks of the same name do not keep it from its work');
+    $holder->quit;
 }
 
-# Two at once: the second waits, and ticks nothing.
+# It dies right after a tick, before notifying: its successor does that. The
+# tick is written by hand here, while there is no publisher.
 {
     my $cursor = cursor_now($node, 'shop');
-    my $holder = $node->background_psql('shop');
-    my $ticks = 'SELECT count(*), max(id) FROM c360.event_ticks';
 
-    # it gets the lock when the publisher ends
-    my $pid = worker_pid($node, 'shop', 'c360 publisher');
-    $holder->query_until(qr/started/, "\\echo started\nSELECT pg_advisory_lock($lock_class, 0);\n");
-    $node->poll_query_until('shop', q{SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted})
-        or die 'the publisher does not hold the lock';
-    pass('the publisher holds its lock');
-    $node->safe_psql('shop', "SELECT pg_terminate_backend($pid)");
-    wait_for_worker($node, 'shop', 'c360 publisher', $pid);
-    ok(waiting_publishers(), 'another publisher waits while one has the lock');
-    my $before = $node->safe_psql('shop', $ticks);
+    set_server('c360.databases', '');
+    ok(wait_for_no_worker($node, 'shop'), 'a database that is served no longer has no publisher');
     heard($everything);
-    do_move('a1');
-    is($node->safe_psql('shop', 'SELECT backlog FROM c360_stat'), '1', 'the backlog is counted');
-    is($node->safe_psql('shop', $ticks), $before, 'and it ticks nothing');
-
-    # As if its predecessor had died right after the tick, before notifying:
-    # the tick is there and nobody told.
-    my $moment = $node->safe_psql('shop', q{SELECT pg_current_snapshot()});
-    $node->safe_psql('shop', qq{
-        INSERT INTO c360.event_ticks SELECT max(t.id) + 1, '$moment', max(a.id), max(a.id), clock_timestamp()
+    do_move('a1', 'b1');
+    is($node->safe_psql('shop', 'SELECT ticks, notifications, lag, backlog FROM c360_stat'), '|||2', 'the backlog is counted without it');
+    is(names_of(read_events($node, 'shop', $cursor)), 'a1 b1', 'reading goes on without it');
+    $node->safe_psql('shop', q{
+        INSERT INTO c360.event_ticks
+        SELECT max(t.id) + 1, pg_current_snapshot(), max(a.id), max(a.id), clock_timestamp()
         FROM c360.event_ticks t, c360.customer_activities a});
-    do_move('b1');
-    is(scalar(heard($everything)), 0, 'nobody announces');
-    $holder->query_safe("SELECT pg_advisory_unlock($lock_class, 0)");
-    my @heard = heard_until($everything, 'b1');
-    is(join(' ', map { name_of($_->{payload}) } @heard), 'a1 b1', 'it announces what the last tick stands for, and goes on');
-    is(names_since($cursor), 'a1 b1', 'which is read once');
-    $holder->quit;
+    do_move('c1');
+    is(scalar(heard($everything)), 0, 'nobody has announced');
+    set_server('c360.databases', 'shop');
+    is(join(' ', map { name_of($_->{payload}) } heard_until($everything, 'c1')), 'a1 b1 c1',
+        'a publisher announces what the last tick stands for, and goes on');
+    is(names_since($cursor), 'a1 b1 c1', 'which is read once');
 }
 
 # A tick may be announced twice, with the same ids; the one before is not.
@@ -636,22 +641,31 @@ my $age = 'UPDATE c360.event_ticks SET created_at = created_at - interval';
     $node->safe_psql('shop', q{SELECT c360_set('event_retention', NULL)});
 }
 
-# A quiet shop: who has read everything is not behind, however long ago it was.
+# A quiet shop: who has read everything is not behind, however long ago the
+# tick before was.
 {
     my $cursor = cursor_now($node, 'shop');
+    my ($tick) = $cursor =~ /\.(\d+)$/;
 
+    # a minute between them, so that none is thinned out for another
+    $node->safe_psql('shop', "$age '8 days' - ($tick - id) * interval '1 minute'");
     do_move('a1');
-    my @rows = since($cursor);
-    my $behind = $rows[-1]{cursor};
-    my $at_tick = cursor_now($node, 'shop');
+    my ($row) = since($cursor);
+    restart_publisher($node, 'shop');
+    ok($node->poll_query_until('shop', "SELECT count(*) = 0 FROM c360.event_ticks WHERE id < $tick"),
+        'after eight quiet days older ticks go');
+    is(reading($cursor), 'none', 'the last one of before stays');
+    is(reading($row->{cursor}), 'none', 'since cursors of the first event after begin there');
+    do_move('b1');
+    is(names_since($row->{cursor}), 'b1', 'and go on from it');
+
+    my $newest = cursor_now($node, 'shop');
     $node->safe_psql('shop', "$age '8 days'");
     restart_publisher($node, 'shop');
-    ok($node->poll_query_until('shop', 'SELECT count(*) = 1 FROM c360.event_ticks'), 'the newest tick stays, however old');
-    is(reading($at_tick), 'none', 'and a cursor that is this tick holds');
-    is(reading($behind), 'none', 'so does the cursor of the last event');
-    do_move('b1');
-    is(names_since($at_tick), 'b1', 'and goes on');
-    is(reading($behind) eq 'none' ? names_since($behind) =~ s/^a1 //r : reading($behind), 'b1', 'from the last event, too');
+    ok($node->poll_query_until('shop', 'SELECT count(*) = 1 FROM c360.event_ticks'), 'eight days later the newest tick is left');
+    is(reading($newest), 'none', 'and its cursor holds');
+    do_move('c1');
+    is(names_since($newest), 'c1', 'and goes on');
 }
 
 # Who polls and has nothing to read is given a newer cursor in time.
@@ -660,26 +674,17 @@ my $age = 'UPDATE c360.event_ticks SET created_at = created_at - interval';
 
     do_move('a1');
     $node->safe_psql('shop', "$age '2 days' WHERE id <= " . ($cursor =~ /\.(\d+)$/)[0]);
-    my @rows = since($cursor, channels => [ 'tickets' ], page => 1);
-    is(scalar(@rows), 1, 'one row for who has nothing to read');
-    is($rows[0]{id}, undef, 'without an event');
-    is($rows[0]{cursor}, cursor_now($node, 'shop'), 'only a newer cursor');
+    wait_announced($node, 'shop');
+    is($node->safe_psql('shop', "SELECT * FROM c360_events_since('$cursor', '{tickets}', 1)"), cursor_now($node, 'shop') . '|||||',
+        'who has nothing to read is given a newer cursor and no event');
+    my @rows = since($cursor);
+    is($node->safe_psql('shop', "SELECT * FROM c360_events_since('$rows[0]{cursor}')"), cursor_now($node, 'shop') . '|||||',
+        'in the middle of a batch, too');
 }
 
 #
 # Who sends
 #
-
-sub set_server
-{
-    my ($setting, $value) = @_;
-
-    $node->append_conf('postgresql.conf', "$setting = '$value'");
-    $node->reload;
-    $node->poll_query_until('shop', "SELECT current_setting('$setting') = '$value'") or die;
-    # the publisher, too: it reads the file when it wakes up
-    return;
-}
 
 {
     my $cursor = cursor_now($node, 'shop');

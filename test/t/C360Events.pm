@@ -56,7 +56,9 @@ sub install_live
                 FOR found_one IN SELECT * FROM c360_events_since(after, channels, page) LOOP
                     something := true;
                     after := found_one.cursor;
-                    RETURN NEXT to_jsonb(found_one);
+                    IF found_one.id IS NOT NULL THEN    -- else only a cursor
+                        RETURN NEXT to_jsonb(found_one);
+                    END IF;
                 END LOOP;
             END LOOP;
         END $$});
