@@ -57,7 +57,13 @@ export class Program {
     }
 
     says(pattern) {
-        return until(`${pattern} in ${JSON.stringify(this.output)}`, () => this.output.match(pattern));
+        return until(`${pattern}`, () => {
+            const found = this.output.match(pattern);
+
+            if (found === null)
+                throw new Error(`only ${JSON.stringify(this.output)}`);
+            return found;
+        });
     }
 
     async end(signal = 'SIGTERM') {
