@@ -262,6 +262,11 @@ run_job(const char *job)
 		done = job_batch(open_run, job);
 		c360_worker_end_transaction();
 	} while (done > 0);
+	if (done < 0)
+	{
+		MemoryContextSwitchTo(context);
+		c360_worker_failed(slot, psprintf("job %s failed, see c360.job_runs", job));
+	}
 	begin_transaction(activity);
 	job_end(open_run);
 	c360_worker_end_transaction();

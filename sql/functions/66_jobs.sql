@@ -1,6 +1,6 @@
 -- Jobs: schedules, runs, and the two ways to have them run.
 --
--- A run is c360_job_begin(), c360_job_batch() until it answers 0, and
+-- A run is c360_job_begin(), c360_job_batch() until nothing is left, and
 -- c360_job_end(), each in a transaction of its own; c360_perform_job() does
 -- that for pg_cron, the job runner (src/runner.c) does it for itself. What a
 -- batch does is the function c360_job_<job>(), which answers how many rows it
@@ -202,16 +202,17 @@ BEGIN
         EXECUTE 'SELECT ' || @extschema@.c360_job_function(c360_job_batch.job) INTO done;
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS failure = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
-        done := 0;
+        done := -1;
+        RAISE LOG 'job "%" failed: %', c360_job_batch.job, failure;
     END;
-    PERFORM @extschema@.c360_job_note(c360_job_batch.run, done, failure, state, false);
+    PERFORM @extschema@.c360_job_note(c360_job_batch.run, greatest(done, 0), failure, state, false);
     RETURN done;
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_job_batch(bigint, text) IS
 'Internal: one batch of a run; a failure is written into its row.
 
 run: its id. job: its name.
-Answer: rows done; 0 = nothing left, or it failed.
+Answer: rows done; 0 = nothing left, -1 = it failed.
 Errors: 25006 read only; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_job_end(run bigint) RETURNS void
@@ -273,7 +274,7 @@ BEGIN
     LOOP
         done := @extschema@.c360_job_batch(run, job);
         COMMIT;
-        EXIT WHEN done OPERATOR(pg_catalog.=) 0;
+        EXIT WHEN done OPERATOR(pg_catalog.<=) 0;
     END LOOP;
     PERFORM @extschema@.c360_job_end(run);
     COMMIT;

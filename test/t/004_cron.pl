@@ -105,10 +105,14 @@ is(join("\n", takers(@odd)), join("\n", map { "true false $_" } @odd), 'c360 is 
 
 # Jobs by c360_schedule_jobs() -----------------------------------------------
 
-$node->safe_psql('shop', q{
-    CREATE ROLE shop_jobs LOGIN; CREATE ROLE shop_admin LOGIN; CREATE ROLE shop_group;
-    GRANT USAGE ON SCHEMA cron TO shop_jobs, shop_admin, shop_group;
-    GRANT EXECUTE ON ALL ROUTINES IN SCHEMA public TO shop_jobs, shop_admin, shop_group});
+# shop_jobs has what the manual gives it, and may change schedules as well
+my $grants = join '', slurp_file("$FindBin::RealBin/../../doc/operations.md") =~ /^((?:CREATE ROLE|GRANT) [^;]*shop_jobs[^;]*;)$/mg;
+$node->safe_psql('shop', qq{
+    $grants
+    GRANT EXECUTE ON FUNCTION c360_set_job, c360_change_job, c360_unschedule_jobs TO shop_jobs;
+    CREATE ROLE shop_admin LOGIN; CREATE ROLE shop_group;
+    GRANT USAGE ON SCHEMA cron TO shop_admin, shop_group;
+    GRANT EXECUTE ON ALL ROUTINES IN SCHEMA public TO shop_admin, shop_group});
 
 sub as
 {

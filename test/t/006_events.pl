@@ -9,7 +9,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 use C360Events;
 use C360Test;
-use JSON::PP ();
+use List::Util qw(shuffle);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -52,7 +52,10 @@ sub names_since
 
 sub sessions
 {
-    return map { $node->background_psql('shop', on_error_stop => 0) } 1 .. shift;
+    my @sessions = map { $node->background_psql('shop', on_error_stop => 0) } 1 .. shift;
+
+    $_->set_query_timer_restart foreach @sessions;
+    return @sessions;
 }
 
 #
@@ -79,6 +82,7 @@ is(join(' ', map { "$_->{channel}:$_->{payload}{event}" } @heard),
     'customers:customer.created wallets:wallet.virtual_credit bank:bank.received wallets:wallet.deposit bank:bank.linked wallets:wallet.withdraw',
     'each event is heard on its channel, in order');
 my @own = heard_until($one_wallet, 'đủ "mọi" \thứ');
+$one_wallet->{session}->quit;
 is_deeply([ map { $_->{text} } @own ], [ map { $_->{text} } grep { $_->{channel} eq 'wallets' } @heard ],
     'the channel of one wallet says the same');
 is(join(' ', map { $_->{channel} } @own), 'wallet:0901234567 wallet:0901234567 wallet:0901234567', 'under its phone');
@@ -693,17 +697,17 @@ sub set_server
     my @heard = heard_until($everything, 'e1');
     is(join(' ', map { name_of($_->{payload}) } grep { $_->{pid} == $pid } @heard), 'a1 c1 e1',
         'inline: the writer sends at commit what it did not roll back');
-    is(names_since($cursor), 'a1 c1 e1', 'inline: it is read by cursor');
+    is(names_of(read_events($node, 'shop', $cursor)), 'a1 c1 e1', 'inline: it is read by cursor');
     is((read_events($node, 'shop', $_->{payload}{cursor}))[0]{id}, $heard[0]{payload}{id} , 'inline: cursors lose nothing')
         foreach $heard[0];
     in_session($session, $_) foreach 'BEGIN', move('f1'), q{PREPARE TRANSACTION 'three'}, q{COMMIT PREPARED 'three'};
-    is(names_since($cursor), 'a1 c1 e1 f1', 'inline: two-phase commit works');
+    is(names_of(read_events($node, 'shop', $cursor)), 'a1 c1 e1 f1', 'inline: two-phase commit works');
     set_server('c360.notify', 'off');
     in_session($session, move('g1'));
     set_server('c360.notify', 'inline');
     in_session($session, move('h1'));
     is(join(' ', map { name_of($_->{payload}) } grep { $_->{pid} == $pid } heard_until($everything, 'h1')), 'h1', 'off: nobody sends');
-    is(names_since($cursor), 'a1 c1 e1 f1 g1 h1', 'off: all is read by cursor');
+    is(names_of(read_events($node, 'shop', $cursor)), 'a1 c1 e1 f1 g1 h1', 'off: all is read by cursor');
     set_server('c360.notify', 'worker');
     do_move('a2');
     my ($last) = grep { name_of($_->{payload}) eq 'a2' } heard_until($everything, 'a2');
@@ -732,7 +736,7 @@ sub set_server
     set_server('c360.notify', 'worker');
     in_session($early, 'COMMIT');
     do_move('e1');
-    is(names_since($half), 'a1 c1 d1 e1', 'in the middle of a batch between snapshots, then with a publisher');
+    is(names_since($half), 'c1 a1 d1 e1', 'in the middle of a batch between snapshots, then with a publisher');
     foreach my $level (sort keys %cursors)
     {
         like($cursors{$level}, qr/^\d+\.s/, "$level: without ticks a cursor is a snapshot");
@@ -753,12 +757,183 @@ sub set_server
     do_move('a1');
     heard_until($everything, 'a1');
     my $before = $node->safe_psql('shop', $ticks);
-    do_move("b$_") foreach 1 .. 20;
+    $node->safe_psql('shop', join ';', map { move("b$_") } 1 .. 20);
     heard_until($everything, 'b20');
     cmp_ok($node->safe_psql('shop', $ticks) - $before, '<=', 2, 'a longer tick_interval makes fewer ticks');
     set_server('c360.tick_interval', '10ms');
 }
 
+#
+# At random
+#
+
+# 20,000 events of one transaction between others
+{
+    my ($bulk) = sessions(1);
+    my $cursor = cursor_now($node, 'shop');
+    my $count = 20000;
+    my $check = sub {
+        my ($page) = @_;
+
+        return $node->safe_psql('shop', qq{
+            SELECT count(*), count(DISTINCT r ->> 'id'), string_agg(r -> 'payload' ->> 'note', ' ' ORDER BY n)
+                       FILTER (WHERE r -> 'payload' ->> 'note' <> 'bulk')
+            FROM test.read('$cursor', $page, NULL) WITH ORDINALITY AS t (r, n)});
+    };
+    my $events = 2 * $count + 3;
+
+    in_session($bulk, 'BEGIN');
+    do_move('a1');
+    in_session($bulk, qq{
+        SELECT count(c360_deposit('0930' || lpad(n::text, 6, '0'), 1, note => 'bulk')) FROM generate_series(1, $count) AS n});
+    do_move('b1');
+    heard($everything);
+    in_session($bulk, 'COMMIT');
+    do_move('c1');
+    is(scalar(grep { name_of($_->{payload}) eq 'bulk' && $_->{channel} eq 'wallets' } heard_until($everything, 'c1')), $count,
+        "$count movements of one transaction are all heard");
+    wait_announced($node, 'shop');
+    is($check->($_), "$events|$events|a1 b1 c1", "and read once each, in pages of $_") foreach 10000, 999;
+    is(scalar(read_events($node, 'shop', $cursor, page => 10, channels => ["wallet:$phones{b}"])), 1, 'one wallet among them');
+    $bulk->quit;
+}
+
+# Transactions begin, write, go back, commit, roll back and are prepared in any
+# order, ticks come and are switched off, readers turn pages of any size:
+# each gets what was committed, once, and of each wallet in order.
+{
+    my $seed = $ENV{C360_SEED} // time;
+    srand($seed);
+    my $steps = 1500;
+    my @free = map { sprintf '09140000%02d', $_ } 1 .. 12;
+    my (%committed, %written, $number, $prepared);
+    my @sessions = map { { session => $_ } } sessions(6);
+    my @readers = map { { session => $_, got => [] } } sessions(3);
+    my @prepared;
+    my $one = sub { return $_[ int rand @_ ] };
+
+    $node->safe_psql('shop', "SELECT c360_get_or_create_customer('$_')") foreach @free;
+    $_->{cursor} = cursor_now($node, 'shop') foreach @readers;
+    my $write = sub {
+        my ($s, $phone) = @_;
+        my $name = "$phone." . ++$number;
+
+        in_session($s->{session}, deposit($phone, $name));
+        push @{ $s->{written} }, $name;
+    };
+    my $end = sub {
+        my ($s, $committed) = @_;
+
+        $committed{$_} = 1 foreach $committed ? @{ $s->{written} } : ();
+        push @free, @{ $s->{held} // [] };
+        @$s{qw(open written held saved)} = (0, [], [], []);
+    };
+    my $turn_page = sub {
+        my ($reader) = @_;
+        my $size = $one->(1, 2, 3, 7, 100);
+        my @rows = split /\n/, in_session($reader->{session},
+            "SELECT cursor, payload ->> 'note' FROM c360_events_since('$reader->{cursor}', NULL, $size)");
+
+        foreach my $row (@rows)
+        {
+            my ($cursor, $name) = split /\|/, $row;
+
+            $reader->{cursor} = $cursor;
+            push @{ $reader->{got} }, $name;
+        }
+        return scalar @rows;
+    };
+
+    $end->($_, 0) foreach @sessions;
+    foreach my $step (1 .. $steps)
+    {
+        my $s = $one->(@sessions);
+        my $dice = rand;
+
+        set_server('c360.notify', $step % 500 ? 'off' : 'worker') if $step % 250 == 0;
+        $turn_page->($_) foreach grep { rand() < 0.2 } @readers;
+        if (!$s->{open})
+        {
+            in_session($s->{session}, 'BEGIN');
+            $s->{open} = 1;
+        }
+        elsif ($dice < 0.45)
+        {
+            # one of his wallets, or one that nobody has; they are his to the end
+            my $phone = @{ $s->{held} } && rand() < 0.5 ? $one->(@{ $s->{held} }) : undef;
+
+            @free = shuffle @free;
+            push @{ $s->{held} }, $phone = pop @free if !$phone && @free;
+            $write->($s, $phone) if $phone;
+        }
+        elsif ($dice < 0.55)
+        {
+            in_session($s->{session}, 'SAVEPOINT s' . @{ $s->{saved} });
+            push @{ $s->{saved} }, scalar @{ $s->{written} };
+        }
+        elsif ($dice < 0.62 && @{ $s->{saved} })
+        {
+            my $kept = pop @{ $s->{saved} };
+
+            in_session($s->{session}, 'ROLLBACK TO s' . @{ $s->{saved} });
+            in_session($s->{session}, 'RELEASE s' . @{ $s->{saved} });
+            splice @{ $s->{written} }, $kept;
+        }
+        elsif ($dice < 0.68 && @prepared < 5 && @{ $s->{written} })
+        {
+            in_session($s->{session}, "PREPARE TRANSACTION 'p" . ++$prepared . q{'});
+            push @prepared, { name => "p$prepared", held => $s->{held}, written => $s->{written} };
+            @$s{qw(open written held saved)} = (0, [], [], []);
+        }
+        elsif ($dice < 0.85)
+        {
+            in_session($s->{session}, 'COMMIT');
+            $end->($s, 1);
+        }
+        elsif ($dice < 0.92)
+        {
+            in_session($s->{session}, 'ROLLBACK');
+            $end->($s, 0);
+        }
+        elsif (@prepared)
+        {
+            my $p = splice @prepared, int rand @prepared, 1;
+            my $commit = rand() < 0.7;
+            my ($idle) = grep { !$_->{open} } @sessions;
+
+            push(@prepared, $p), next unless $idle;
+            in_session($idle->{session}, ($commit ? 'COMMIT' : 'ROLLBACK') . " PREPARED '$p->{name}'");
+            $end->($p, $commit);
+        }
+    }
+    foreach my $s (@sessions)
+    {
+        in_session($s->{session}, 'COMMIT') if $s->{open};
+        $end->($s, 1);
+        $s->{session}->quit;
+    }
+    $node->safe_psql('shop', "ROLLBACK PREPARED '$_->{name}'") foreach @prepared;
+    set_server('c360.notify', 'worker');
+    wait_announced($node, 'shop');
+    my $wanted = join ' ', sort keys %committed;
+    cmp_ok(scalar(keys %committed), '>', $steps / 20, "at random (seed $seed): there is something to read");
+    foreach my $n (0 .. $#readers)
+    {
+        my $reader = $readers[$n];
+        my %last;
+
+        1 while $turn_page->($reader);
+        is(join(' ', sort @{ $reader->{got} }), $wanted, "at random: reader $n got each event once");
+        my @wrong = grep {
+            my ($phone, $count) = split /\./, $_;
+            my $before = $last{$phone} // 0;
+            $last{$phone} = $count;
+            $count < $before
+        } @{ $reader->{got} };
+        is("@wrong", '', "at random: reader $n got the events of each wallet in order");
+        $reader->{session}->quit;
+    }
+}
+
 $everything->{session}->quit;
-$one_wallet->{session}->quit if $one_wallet->{session}{run}->pumpable;
 done_testing();

@@ -30,6 +30,7 @@ sub new_live_node
 shared_preload_libraries = 'c360'
 c360.databases = '$databases'
 max_prepared_transactions = 10
+max_connections = 40
 restart_after_crash = on
 });
     return $node;
@@ -155,6 +156,7 @@ sub listen_to
     my ($node, $db, @channels) = @_;
     my $session = $node->background_psql($db);
 
+    $session->set_query_timer_restart;
     $session->query_safe(qq{LISTEN "$_"}) foreach @channels;
     return { session => $session };
 }
