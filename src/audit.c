@@ -176,7 +176,7 @@ put_error(const char *function)
 	const char *claims = GetConfigOption("request.jwt.claims", true, false);
 	C360Error	entry;
 
-	if (slot == NULL || slot->absent || LWLockHeldByMe(&slot->lock))
+	if (slot == NULL || slot->absent[C360_RUNNER] || LWLockHeldByMe(&slot->lock))
 		return;
 	memset(&entry, 0, sizeof(entry));
 	entry.at = GetCurrentTimestamp();

@@ -33,7 +33,6 @@
 #include "access/twophase.h"
 #include "catalog/namespace.h"
 #include "common/hashfn.h"
-#include "common/pg_prng.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lwlock.h"
@@ -427,12 +426,15 @@ c360_epoch_settle(void)
 	EpochRow   *rows;
 	int			count = own_epochs(&rows);
 	C360Epoch	epoch = epoch_of(rows, count);
+	uint32		random;
 	Datum		values[7];
 
 	if (epoch.stored)
 		return epoch;
 	values[0] = Int64GetDatum(epoch.epoch);
-	values[1] = Int64GetDatum((int64) pg_prng_uint64(&pg_global_prng_state) >> 1 & PG_INT32_MAX);
+	if (!pg_strong_random(&random, sizeof(random)))
+		elog(ERROR, "could not generate a random number");
+	values[1] = Int64GetDatum(random);
 	values[2] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[3] = ObjectIdGetDatum(MyDatabaseId);
 	values[4] = Int64GetDatum((int64) c360_timeline());

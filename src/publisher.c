@@ -37,6 +37,7 @@
 #include "call.h"
 #include "cursor.h"
 #include "event.h"
+#include "phone.h"
 #include "publisher.h"
 #include "query.h"
 #include "settings.h"
@@ -49,7 +50,6 @@
 #define THIN_INTERVAL	600000	/* ms */
 #define BATCH			1000	/* events announced in one transaction */
 #define LONG_WALK		10000	/* rows between two ticks */
-#define LONGEST_CURSOR	1000	/* that a transaction announcing itself adds */
 
 /* of the publisher of this process */
 static struct
@@ -67,14 +67,24 @@ static struct
  * Sending
  */
 
-/* Answers how many notifications it took. */
+/*
+ * Answers how many notifications it took. A row that somebody else put into
+ * the table may have a topic that is no channel.
+ */
 static int
 notify(const C360Event *event, const char *payload)
 {
+	static const char *const channels[] = {"wallets", "tickets", "customers", "bank"};
 	char		channel[NAMEDATALEN];
+	size_t		i = 0;
 
+	while (i < lengthof(channels) && strcmp(event->channel, channels[i]) != 0)
+		i++;
+	if (i == lengthof(channels))
+		return 0;
 	Async_Notify(event->channel, payload);
-	if (event->phone == NULL || strcmp(event->channel, "wallets") != 0)
+	if (event->phone == NULL || strlen(event->phone) > C360_PHONE_MAX ||
+		strcmp(event->channel, "wallets") != 0)
 		return 1;
 	snprintf(channel, sizeof(channel), "wallet:%s", event->phone);
 	Async_Notify(channel, payload);
@@ -445,8 +455,7 @@ c360_publish_inline(void)
 	reader = c360_events_of(store, U64FromFullTransactionId(GetTopFullTransactionId()));
 	while ((event = c360_event_next(reader)) != NULL)
 	{
-		c360_event_payload(reader, event, strlen(cursor) < LONGEST_CURSOR ? cursor : NULL,
-						   ids_only, &payload);
+		c360_event_payload(reader, event, cursor, ids_only, &payload);
 		(void) notify(event, payload.data);
 	}
 	c360_events_end(reader);

@@ -6,6 +6,7 @@
 
 #include <limits.h>
 
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
@@ -169,10 +170,12 @@ c360_worker_runs(C360WorkerKind kind)
 void
 c360_call_launcher(void)
 {
-	if (c360_shared != NULL && c360_shared->launcher != NULL)
+	Latch	   *launcher = c360_shared != NULL ? c360_shared->launcher : NULL;
+
+	if (launcher != NULL)
 	{
 		pg_atomic_write_u32(&c360_shared->installed, 1);
-		SetLatch(c360_shared->launcher);
+		SetLatch(launcher);
 	}
 }
 
@@ -189,8 +192,11 @@ c360_wake(C360Slot *slot, C360WorkerKind kind)
 void
 c360_worker_failed(C360Slot *slot, const char *message)
 {
+	int			length = pg_mbcliplen(message, strlen(message), sizeof(slot->last_error) - 1);
+
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	slot->last_error_at = GetCurrentTimestamp();
-	strlcpy(slot->last_error, message, sizeof(slot->last_error));
+	memcpy(slot->last_error, message, length);
+	slot->last_error[length] = '\0';
 	LWLockRelease(&slot->lock);
 }

@@ -58,7 +58,7 @@ typedef struct C360Error
 typedef struct C360Slot
 {
 	Oid			database;		/* InvalidOid = free */
-	bool		absent;			/* its workers found no c360 there */
+	bool		absent[C360_NWORKERS];	/* that worker found no c360 there */
 	pid_t		pid[C360_NWORKERS]; /* whose turn it is; 0 = nobody's */
 	Latch	   *latch[C360_NWORKERS];	/* NULL = not at work */
 

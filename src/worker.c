@@ -22,11 +22,14 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_proc.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "parser/parse_func.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -189,6 +192,9 @@ c360_worker_begin(Datum main_arg, C360WorkerKind kind)
 	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+#if PG_VERSION_NUM >= 170000
+	SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+#endif
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
 	return my_slot;
@@ -220,6 +226,27 @@ c360_extension_schema(void)
 }
 
 /*
+ * A function of the extension's own. Where the library is newer than the
+ * script anybody could have made one of that name.
+ */
+Oid
+c360_own_function(const char *name, int nargs, const Oid *types)
+{
+	char	   *schema = c360_extension_schema();
+	Oid			function = LookupFuncName(list_make2(makeString(schema), makeString(pstrdup(name))),
+										  nargs, types, true);
+
+	if (!OidIsValid(function) ||
+		getExtensionOfObject(ProcedureRelationId, function) != get_extension_oid("c360", true))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the extension c360 is older than its library"),
+				 errdetail("Function %s is not there.", name),
+				 errhint("Run ALTER EXTENSION c360 UPDATE; and SELECT c360_install();")));
+	return function;
+}
+
+/*
  * Begins a transaction as the owner of the tables. If c360 or its tables are
  * gone there is none, and the worker should end: false.
  */
@@ -237,10 +264,10 @@ c360_worker_begin_transaction(const char *activity)
 		PopActiveSnapshot();
 		CommitTransactionCommand();
 		pgstat_report_activity(STATE_IDLE, NULL);
-		my_slot->absent = true;
+		my_slot->absent[my_kind] = true;
 		return false;
 	}
-	my_slot->absent = false;
+	my_slot->absent[my_kind] = false;
 	c360_become(c360_owner());
 	return true;
 }
@@ -398,7 +425,7 @@ take_slots(List *wanted)
 			return;
 		}
 		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
-		slot->absent = false;
+		memset(slot->absent, false, sizeof(slot->absent));
 		slot->last_error[0] = '\0';
 		slot->errors_put = slot->errors_taken = slot->errors_lost = 0;
 		LWLockRelease(&slot->lock);
@@ -453,14 +480,14 @@ start_workers(bool installed)
 		{
 			Child	   *child = &children[i][kind];
 
-			if (!has_ended(i, kind) || (now < child->retry_at && !(installed && slot->absent)))
+			if (!has_ended(i, kind) || (now < child->retry_at && !(installed && slot->absent[kind])))
 				continue;
-			child->retry_at = TimestampTzPlusMilliseconds(now, slot->absent && !installed ?
+			child->retry_at = TimestampTzPlusMilliseconds(now, slot->absent[kind] && !installed ?
 														  RETRY_ABSENT : RETRY);
+			if (installed)
+				slot->absent[kind] = false;
 			start_worker(i, kind);
 		}
-		if (installed)
-			slot->absent = false;
 	}
 }
 
