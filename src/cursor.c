@@ -429,7 +429,8 @@ c360_epoch_settle(void)
 	uint32		random;
 	Datum		values[7];
 
-	if (epoch.stored)
+	/* one whose ticks are gone does not begin again: numbers would be used twice */
+	if (epoch.stored && newest_tick_of(epoch.first_tick, PG_INT64_MAX) != NULL)
 		return epoch;
 	values[0] = Int64GetDatum(epoch.epoch);
 	if (!pg_strong_random(&random, sizeof(random)))

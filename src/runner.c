@@ -375,8 +375,10 @@ c360_runner_main(Datum main_arg)
 		MemoryContextSwitchTo(context);
 		PG_TRY();
 		{
-			c360_audit_drain(slot);
+			long		wish = c360_audit_drain(slot);
+
 			sleep = work();
+			sleep = Min(sleep, wish);
 			error_delay = 0;
 		}
 		PG_CATCH();

@@ -42,6 +42,7 @@ typedef enum C360WorkerKind
 typedef struct C360Error
 {
 	TimestampTz at;
+	int			times;			/* the same came again */
 	Oid			session_user_id;
 	int			sqlerrcode;
 	char		function[NAMEDATALEN];
@@ -79,6 +80,7 @@ typedef struct C360Slot
 	TimestampTz last_error_at;
 	char		last_error[256];
 	uint64		errors_put;
+	uint64		errors_read;	/* these are being written */
 	uint64		errors_taken;
 	uint64		errors_lost;	/* the ring was full */
 	C360Error	errors[C360_ERROR_RING_SIZE];

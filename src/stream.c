@@ -51,6 +51,7 @@
 #define MOST_ROWS		10000
 #define STREAM_ROWS		1000	/* of one answer to EventSource */
 #define MOST_EXAMINED	100000	/* rows of other channels, in one call */
+#define MOST_LATE		10000	/* rows of transactions that were running */
 #define LONG_WAY		1000	/* such rows that nobody should pass twice */
 #define FRESH			10000	/* age of a tick that readers trust, ms */
 #define OLD				86400	/* a cursor of that age is renewed, s */
@@ -142,6 +143,16 @@ static ArrayType *
 channels_argument(FunctionCallInfo fcinfo, int n)
 {
 	return PG_ARGISNULL(n) ? NULL : PG_GETARG_ARRAYTYPE_P(n);
+}
+
+static bool
+wants_all(const Filter *filter)
+{
+	bool		all = true;
+
+	for (size_t i = 0; i < lengthof(channel_defs); i++)
+		all &= filter->wanted[i] && filter->level >= channel_defs[i].level;
+	return all;
 }
 
 /* The channel under which the filter lets this event through, or NULL. */
@@ -238,7 +249,9 @@ read_batch(EventPage *page, C360Store *store, int64 epoch, const C360Moment *fro
 		   const C360Moment *to, int64 after_id)
 {
 	C360EventReader *reader = c360_events_between(store, from, to, after_id,
-												  2 * page->max_rows, MOST_EXAMINED);
+												  wants_all(&page->filter) ? page->max_rows :
+												  Max(2 * page->max_rows, MOST_LATE),
+												  MOST_EXAMINED);
 	StringInfoData cursor;
 	StringInfoData payload;
 	C360Event  *event;

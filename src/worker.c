@@ -427,7 +427,7 @@ take_slots(List *wanted)
 		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 		memset(slot->absent, false, sizeof(slot->absent));
 		slot->last_error[0] = '\0';
-		slot->errors_put = slot->errors_taken = slot->errors_lost = 0;
+		slot->errors_put = slot->errors_read = slot->errors_taken = slot->errors_lost = 0;
 		LWLockRelease(&slot->lock);
 		pg_atomic_write_u64(&slot->pending_since, 0);
 		pg_atomic_write_u64(&slot->ticks, 0);

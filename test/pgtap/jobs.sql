@@ -108,8 +108,9 @@ SELECT is(pg_temp.failure($$SELECT c360_run_job('expire_credits')$$), '42501', '
 RESET ROLE;
 SELECT is((SELECT schedule FROM c360_job_status WHERE job = 'expire_credits'), '1 * * * *', 'he changes a schedule');
 GRANT SELECT ON c360_job_status TO shop_nobody;
+GRANT EXECUTE ON FUNCTION c360_job_plan TO shop_nobody;
 SET LOCAL ROLE shop_nobody;
-SELECT is((SELECT count(*) FROM c360_job_status), 2::bigint, 'SELECT on the view is enough to read it');
+SELECT is((SELECT count(*) FROM c360_job_status), 2::bigint, 'the view and its function are enough to read it');
 RESET ROLE;
 
 SELECT * FROM finish();

@@ -54,7 +54,10 @@ foreach my $place ([ 'READ ONLY transaction', $primary, 'BEGIN READ ONLY' ],
     foreach my $read (@reads)
     {
         # clock and lots that overdue meanwhile aside, both read the same rows
-        is($node->safe_psql('shop', "$begin; $read; COMMIT"), $primary->safe_psql('shop', $read), "$name: $read");
+        # and snapshots in cursors
+        my ($there, $here) = map { s/\.s[\d:,]+/.s/gr } $node->safe_psql('shop', "$begin; $read; COMMIT"),
+            $primary->safe_psql('shop', $read);
+        is($there, $here, "$name: $read");
     }
 }
 
