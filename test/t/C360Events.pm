@@ -185,11 +185,12 @@ sub heard_until
     my ($listener, $name) = @_;
     my @all;
 
-    foreach my $try (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+    # as fast as it goes at first, then as poll_query_until does
+    foreach my $try (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default + 100)
     {
         push @all, heard($listener);
         return @all if grep { name_of($_->{payload}) eq $name } @all;
-        usleep(100_000) if $try > 100;    # else as fast as it goes
+        usleep(100_000) if $try > 100;
     }
     die "$name is not heard";
 }
