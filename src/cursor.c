@@ -529,6 +529,21 @@ known_tick(int64 epoch, int64 number, const char **problem)
 	return tick;
 }
 
+/*
+ * Whether it saw the end of a transaction whose id was not given out yet. Ids
+ * of those that ran are given out again after a crash, and are as unseen.
+ */
+static bool
+saw_future(const C360Moment *moment)
+{
+	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
+	uint64		ran = 0;
+
+	for (int i = 0; i < moment->nrunning; i++)
+		ran += moment->running[i] >= next;
+	return moment->xmax > next && moment->xmax - next > ran;
+}
+
 /* A snapshot is of the epoch that is now, or of none that we know. */
 static C360Moment *
 known_moment(int64 epoch, C360Moment *moment, const char **problem)
@@ -537,7 +552,7 @@ known_moment(int64 epoch, C360Moment *moment, const char **problem)
 		return known_tick(epoch, moment->tick, problem);
 	if (epoch != c360_epoch_now().epoch)
 		*problem = foreign_cursor;
-	else if (moment->xmax > U64FromFullTransactionId(ReadNextFullTransactionId()))
+	else if (saw_future(moment))
 		*problem = future_cursor;
 	return moment;
 }

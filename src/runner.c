@@ -222,7 +222,7 @@ read_plan(void)
 	GetUserIdAndSecContext(&user, &security);
 	SetUserIdAndSecContext(GetSessionUserId(), security);
 	result = SPI_execute(psprintf("SELECT job, next_run, failures FROM %s.c360_job_plan()"
-								  " WHERE next_run IS NOT NULL AND jobs_by = 'worker' ORDER BY next_run",
+								  " WHERE next_run IS NOT NULL AND jobs_by OPERATOR(pg_catalog.=) 'worker'",
 								  quote_identifier(c360_extension_schema())), true, 0);
 	SetUserIdAndSecContext(user, security);
 	return result;

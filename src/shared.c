@@ -93,6 +93,7 @@ init_slot(C360Slot *slot, int tranche)
 	pg_atomic_init_u64(&slot->ticks, 0);
 	pg_atomic_init_u64(&slot->notifications, 0);
 	pg_atomic_init_u64(&slot->lag, 0);
+	pg_atomic_init_u64(&slot->announced, 0);
 	LWLockInitialize(&slot->lock, tranche);
 }
 

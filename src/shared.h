@@ -74,6 +74,7 @@ typedef struct C360Slot
 	pg_atomic_uint64 ticks;
 	pg_atomic_uint64 notifications;
 	pg_atomic_uint64 lag;		/* of the last tick, microseconds */
+	pg_atomic_uint64 announced; /* all events up to this tick are; 0 = unknown */
 
 	/* under the lock: the last failure of a worker, and the ring of errors */
 	LWLock		lock;

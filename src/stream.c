@@ -317,7 +317,8 @@ read_page(EventPage *page, const C360Cursor *cursor, const C360Moment *to)
 			page->cursor = c360_cursor_at(epoch, to);
 	}
 	c360_store_close(store);
-	if (page->rows == 0 && (page->looked_at > LONG_WAY || is_old(cursor, to)))
+	if (page->rows == 0 &&
+		(page->unfinished || page->looked_at > LONG_WAY || is_old(cursor, to)))
 		page->emit(page, NULL, NULL, page->cursor, NULL);
 }
 

@@ -145,6 +145,25 @@ leave(int code, Datum arg)
 }
 
 /*
+ * A role's or database's settings are for clients, and what code of the
+ * tables' owner set in the transaction before must not have us find his
+ * operators in this one.
+ */
+static void
+set_own_settings(void)
+{
+	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_SESSION);
+#if PG_VERSION_NUM >= 170000
+	SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_SESSION);
+#endif
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_SESSION);
+}
+
+/*
  * Enters us into the slot of our database, unless that is taken off the list
  * meanwhile, or somebody else serves it: a launcher that was started again
  * does not know the workers of the one before.
@@ -187,16 +206,7 @@ c360_worker_begin(Datum main_arg, C360WorkerKind kind)
 		proc_exit(0);
 	before_shmem_exit(leave, (Datum) 0);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
-	/* a role's or database's settings are for clients */
-	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-#if PG_VERSION_NUM >= 170000
-	SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-#endif
-	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	set_own_settings();
 	return my_slot;
 }
 
@@ -257,6 +267,7 @@ c360_worker_begin_transaction(const char *activity)
 	pgstat_report_activity(STATE_RUNNING, activity);
 	/* the transaction before ended as the owner, deferred triggers included */
 	SetUserIdAndSecContext(GetSessionUserId(), 0);
+	set_own_settings();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (c360_extension_schema() == NULL || !c360_tables_ready())
@@ -433,6 +444,7 @@ take_slots(List *wanted)
 		pg_atomic_write_u64(&slot->ticks, 0);
 		pg_atomic_write_u64(&slot->notifications, 0);
 		pg_atomic_write_u64(&slot->lag, 0);
+		pg_atomic_write_u64(&slot->announced, 0);
 		memset(children[slot - c360_shared->slots], 0, sizeof(children[0]));
 		slot->database = lfirst_oid(cell);
 	}

@@ -9,6 +9,11 @@
 -- Who acts: functions that only call others stay the owner of the extension,
 -- who alone may call all of them, and touch no table; those that touch tables
 -- become the owner of these.
+--
+-- Whoever owns the tables can leave a search_path of his behind, by a trigger
+-- that sets it: that outlives the SET clauses of the functions around it. So
+-- functions here that go on with other rights than his after calling one that
+-- acts as him set theirs again, before anything that is found by it.
 
 CREATE FUNCTION @extschema@.c360_next_run(schedule text, after timestamptz) RETURNS timestamptz
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -175,6 +180,7 @@ AS $$
 DECLARE
     jobs_by text := @extschema@.c360_require_job(c360_job_begin.job);
 BEGIN
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF NOT @extschema@.c360_job_lock(c360_job_begin.job, false) THEN
         RETURN 0;
     ELSIF jobs_by <> c360_job_begin.started_by THEN
@@ -205,6 +211,7 @@ BEGIN
         done := -1;
         RAISE LOG 'job "%" failed: %', c360_job_batch.job, failure;
     END;
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     PERFORM @extschema@.c360_job_note(c360_job_batch.run, greatest(done, 0), failure, state, false);
     RETURN done;
 END $$;
@@ -247,6 +254,7 @@ DECLARE
     known record;
 BEGIN
     FOR known IN SELECT * FROM @extschema@.c360_list_jobs() LOOP
+        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
         IF @extschema@.c360_job_lock(known.job, true) THEN
             PERFORM @extschema@.c360_job_open(known.job, NULL);
         END IF;
@@ -296,6 +304,7 @@ DECLARE
     total bigint := 0;
 BEGIN
     PERFORM @extschema@.c360_require_job(c360_run_job.job);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     batch := @extschema@.c360_job_function(c360_run_job.job);
     IF NOT @extschema@.c360_job_lock(c360_run_job.job, true) THEN
         RAISE EXCEPTION USING ERRCODE = 'PT409', MESSAGE = 'job is running',
@@ -304,7 +313,9 @@ BEGIN
     END IF;
     run := @extschema@.c360_job_open(c360_run_job.job, @extschema@.c360_current_actor());
     LOOP
+        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
         EXECUTE 'SELECT ' || batch INTO done;
+        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
         EXIT WHEN done = 0;
         total := total + done;
     END LOOP;
@@ -340,6 +351,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM @extschema@.c360_require_job(c360_change_job.job);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF @extschema@.c360_next_run(nullif(c360_change_job.schedule, 'default'), now()) IS NULL
         AND c360_change_job.schedule <> 'default' THEN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'schedule names days that never come',
@@ -476,7 +488,9 @@ DECLARE
     registered integer := 0;
     jobs constant jsonb := (SELECT jsonb_agg(j) FROM @extschema@.c360_list_jobs() AS j);
 BEGIN
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     PERFORM @extschema@.c360_set_pg_cron_role(current_user);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     hours := @extschema@.c360_pg_cron_clock(current_user);
     IF NOT (SELECT rolcanlogin FROM pg_roles WHERE rolname = current_user) THEN
         RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = 'pg_cron cannot run jobs as this role',
@@ -509,6 +523,7 @@ DECLARE
     removed integer := 0;
 BEGIN
     FOR job IN SELECT * FROM @extschema@.c360_list_jobs() WHERE pg_cron_role IS NOT NULL LOOP
+        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
         removed := removed + @extschema@.c360_pg_cron_put(job.job, NULL, job.pg_cron_role);
     END LOOP;
     PERFORM @extschema@.c360_set_pg_cron_role(NULL);
@@ -528,7 +543,9 @@ DECLARE
     hours integer;
 BEGIN
     PERFORM @extschema@.c360_change_job(c360_set_job.job, c360_set_job.schedule, c360_set_job.enabled);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     SELECT * INTO changed FROM @extschema@.c360_list_jobs() AS j WHERE j.job = c360_set_job.job;
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF changed.pg_cron_role IS NOT NULL THEN
         hours := @extschema@.c360_pg_cron_clock(changed.pg_cron_role);
         PERFORM @extschema@.c360_pg_cron_put(changed.job, CASE WHEN changed.enabled THEN
