@@ -1,5 +1,6 @@
 -- The tables. The build puts the steps of sql/tables/ between this file and
--- the next one; each runs once, in order, and older tables catch up.
+-- the next one; each runs once, in order, and older tables catch up. The views
+-- of sql/views/ go into the next file.
 
 CREATE FUNCTION @extschema@.c360_install() RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -11,7 +12,7 @@ DECLARE
     ours bigint;
     granted record;
     -- made below; one of another owner would run his code for all who read it
-    view_names constant text[] := ARRAY['c360_job_status', 'c360_settings', 'c360_stat'];
+    view_names constant text[] := '{@view_names@}';   -- the build lists those of sql/views/ here
 BEGIN
     -- two calls at once: the second waits and finds everything done
     PERFORM pg_advisory_xact_lock(hashtext('c360'), hashtext('c360_install'));
