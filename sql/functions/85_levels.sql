@@ -21,14 +21,20 @@ AS $$
 
     ('c360_sepay_webhook', 'bank_feed'),
 
+    ('c360_consolidated_transactions', 'viewer'),
+    ('c360_daily_summary', 'viewer'),
+    ('c360_dashboard', 'viewer'),
     ('c360_events_since', 'viewer'),
     ('c360_level', 'viewer'),
     ('c360_open_stream', 'viewer'),
+    ('c360_sees_money', 'viewer'),
+    ('c360_ticket_metrics', 'viewer'),
 
     ('c360_balance_at', 'agent'),
     ('c360_expiring_credits', 'agent'),
     ('c360_get_or_create_customer', 'agent'),
     ('c360_wallet', 'agent'),
+    ('c360_wallet_summary', 'agent'),
     ('c360_wallet_transactions', 'agent'),
     ('c360_wallets', 'agent'),
 
@@ -82,11 +88,14 @@ AS $$
     ('c360_pg_cron_clock', 'admin'),
     ('c360_pg_cron_put', 'admin'),
     ('c360_require_customer', 'internal'),
+    ('c360_require_days', 'internal'),
     ('c360_require_job', 'internal'),
     ('c360_require_phone', 'internal'),
     ('c360_require_range', 'internal'),
     ('c360_set_pg_cron_role', 'admin'),
     ('c360_shift_schedule', 'admin'),
+    ('c360_shop_day', 'internal'),
+    ('c360_shop_midnight', 'internal'),
     ('c360_sweep_job_runs', 'internal')
 $$;
 COMMENT ON FUNCTION @extschema@.c360_level_functions() IS
@@ -98,6 +107,20 @@ CREATE FUNCTION @extschema@.c360_level_views() RETURNS TABLE (view text, level t
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES
+    ('balance_statistics', 'viewer'),
+    ('customer_360_summary', 'viewer'),
+    ('customer_activity_summary', 'viewer'),
+    ('customer_statistics', 'viewer'),
+    ('daily_wallet_summary', 'viewer'),
+    ('ticket_resolution_metrics', 'viewer'),
+    ('ticket_statistics', 'viewer'),
+    ('wallet_statistics', 'viewer'),
+
+    ('c360_bank_transaction_list', 'agent'),
+    ('c360_credit_list', 'agent'),
+    ('c360_pending_match_list', 'agent'),
+    ('c360_wallet_transaction_list', 'agent'),
+
     ('c360_job_status', 'admin'),
     ('c360_settings', 'admin'),
     ('c360_stat', 'admin')
@@ -114,6 +137,15 @@ COMMENT ON FUNCTION @extschema@.c360_level() IS
 'The level of the caller: of who logged in or, after SET ROLE, of that role, inside SECURITY DEFINER functions and views, too.
 
 Answer: the highest of viewer, agent, accountant, admin of the roles it is a member of; admin for superusers and the owner of the tables; NULL for none.
+Errors: 55000 not installed.';
+
+CREATE FUNCTION @extschema@.c360_sees_money() RETURNS boolean
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'c360_sees_money';
+COMMENT ON FUNCTION @extschema@.c360_sees_money() IS
+'Whether the caller''s level is agent or higher; views show NULL for money to all others.
+
+Answer: true or false.
 Errors: 55000 not installed.';
 
 -- Functions belong to the extension's owner, so this acts as he; views and

@@ -1,0 +1,61 @@
+-- Tickets in numbers. Deleted ones are left out.
+
+-- Each count is one walk over its own part of an index; what is left of all is
+-- completed, the commonest status.
+CREATE OR REPLACE VIEW @extschema@.ticket_statistics AS
+    SELECT y.total AS total_tickets,
+           n.new AS new_count, n.processing AS processing_count, n.waiting_carrier AS waiting_carrier_count,
+           y.total - n.new - n.processing - n.waiting_carrier - n.cancelled AS completed_count,
+           n.cancelled AS cancelled_count,
+           y.by_type,
+           CASE WHEN (SELECT @extschema@.c360_sees_money()) THEN
+               (SELECT coalesce(sum(d.amount), 0) FROM c360.customer_tickets t
+                JOIN c360.wallet_transactions d ON d.id = t.transaction_id AND d.type = 'DEPOSIT'
+                WHERE (t.credit_id IS NOT NULL OR t.transaction_id IS NOT NULL) AND t.deleted_at IS NULL)
+               END AS total_refunded,
+           CASE WHEN (SELECT @extschema@.c360_sees_money()) THEN
+               (SELECT coalesce(sum(v.original_amount), 0) FROM c360.customer_tickets t
+                JOIN c360.virtual_credits v ON v.id = t.credit_id
+                WHERE (t.credit_id IS NOT NULL OR t.transaction_id IS NOT NULL) AND t.deleted_at IS NULL)
+               END AS total_virtual_issued
+    FROM (SELECT coalesce(sum(k.tickets), 0)::bigint AS total,
+                 coalesce(jsonb_object_agg(k.type, k.tickets), '{}') AS by_type
+          FROM (SELECT p.type, (SELECT count(*) FROM c360.customer_tickets t
+                                WHERE t.type = p.type AND t.deleted_at IS NULL) AS tickets
+                FROM c360.ticket_types p) k) y
+    CROSS JOIN (SELECT (SELECT count(*) FROM c360.customer_tickets t
+                        WHERE t.status = 'new' AND t.deleted_at IS NULL) AS new,
+                       (SELECT count(*) FROM c360.customer_tickets t
+                        WHERE t.status = 'processing' AND t.deleted_at IS NULL) AS processing,
+                       (SELECT count(*) FROM c360.customer_tickets t
+                        WHERE t.status = 'waiting_carrier' AND t.deleted_at IS NULL) AS waiting_carrier,
+                       (SELECT count(*) FROM c360.customer_tickets t
+                        WHERE t.status = 'cancelled' AND t.deleted_at IS NULL) AS cancelled) n
+    WHERE @extschema@.c360_version() IS NOT NULL;
+COMMENT ON VIEW @extschema@.ticket_statistics IS
+    'One row: tickets by status and by type, and what they cost
+Amounts in đồng; NULL for callers below agent. Deleted tickets are left out.';
+COMMENT ON COLUMN @extschema@.ticket_statistics.by_type IS '{type: tickets}, all types';
+COMMENT ON COLUMN @extschema@.ticket_statistics.total_refunded IS 'đồng paid to real balances';
+COMMENT ON COLUMN @extschema@.ticket_statistics.total_virtual_issued IS 'đồng issued as store credit, whatever became of it';
+
+CREATE OR REPLACE VIEW @extschema@.ticket_resolution_metrics AS
+    SELECT t.type, t.status, count(*) AS ticket_count,
+           round(avg(extract(epoch FROM t.completed_at - t.created_at)) / 3600, 2) AS avg_resolution_hours,
+           count(*) FILTER (WHERE t.credit_id IS NOT NULL OR t.transaction_id IS NOT NULL) AS compensated_count,
+           CASE WHEN (SELECT @extschema@.c360_sees_money())
+                THEN coalesce(sum(v.original_amount), 0) END AS total_virtual_issued,
+           CASE WHEN (SELECT @extschema@.c360_sees_money())
+                THEN coalesce(sum(d.amount), 0) END AS total_refunded
+    FROM c360.customer_tickets t
+    LEFT JOIN c360.virtual_credits v ON v.id = t.credit_id
+    LEFT JOIN c360.wallet_transactions d ON d.id = t.transaction_id AND d.type = 'DEPOSIT'
+    WHERE t.deleted_at IS NULL AND @extschema@.c360_version() IS NOT NULL
+    GROUP BY t.type, t.status;
+COMMENT ON VIEW @extschema@.ticket_resolution_metrics IS
+    'Tickets by type and status: how many, how long they took, what they cost
+Amounts in đồng; NULL for callers below agent. Deleted tickets are left out.';
+COMMENT ON COLUMN @extschema@.ticket_resolution_metrics.avg_resolution_hours IS 'from creation to completion; NULL while none is completed';
+COMMENT ON COLUMN @extschema@.ticket_resolution_metrics.compensated_count IS 'tickets with store credit or a deposit';
+COMMENT ON COLUMN @extschema@.ticket_resolution_metrics.total_virtual_issued IS 'đồng issued as store credit, whatever became of it';
+COMMENT ON COLUMN @extschema@.ticket_resolution_metrics.total_refunded IS 'đồng paid to real balances';
