@@ -41,7 +41,7 @@ COMMENT ON COLUMN @extschema@.ticket_statistics.total_virtual_issued IS 'đồng
 
 CREATE OR REPLACE VIEW @extschema@.ticket_resolution_metrics AS
     SELECT t.type, t.status, count(*) AS ticket_count,
-           round(avg(extract(epoch FROM t.completed_at - t.created_at)) / 3600, 2) AS avg_resolution_hours,
+           round(extract(epoch FROM avg(t.completed_at - t.created_at)) / 3600, 2) AS avg_resolution_hours,
            count(*) FILTER (WHERE t.credit_id IS NOT NULL OR t.transaction_id IS NOT NULL) AS compensated_count,
            CASE WHEN (SELECT @extschema@.c360_sees_money())
                 THEN coalesce(sum(v.original_amount), 0) END AS total_virtual_issued,
