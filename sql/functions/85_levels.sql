@@ -21,13 +21,22 @@ AS $$
 
     ('c360_sepay_webhook', 'bank_feed'),
 
+    ('c360_activities', 'viewer'),
+    ('c360_customer', 'viewer'),
+    ('c360_customers', 'viewer'),
     ('c360_events_since', 'viewer'),
     ('c360_level', 'viewer'),
     ('c360_open_stream', 'viewer'),
+    ('c360_recent_customers', 'viewer'),
+    ('c360_search_customers', 'viewer'),
 
+    ('c360_add_note', 'agent'),
     ('c360_balance_at', 'agent'),
+    ('c360_change_phone', 'agent'),
     ('c360_expiring_credits', 'agent'),
     ('c360_get_or_create_customer', 'agent'),
+    ('c360_upsert_customer', 'agent'),
+    ('c360_upsert_tpos_customer', 'agent'),
     ('c360_wallet', 'agent'),
     ('c360_wallet_transactions', 'agent'),
     ('c360_wallets', 'agent'),
@@ -38,6 +47,7 @@ AS $$
     ('c360_deposit', 'accountant'),
     ('c360_expire_all', 'accountant'),
     ('c360_expire_credits', 'accountant'),
+    ('c360_export_customer', 'accountant'),
     ('c360_freeze_wallet', 'accountant'),
     ('c360_ingest_bank_transaction', 'accountant'),
     ('c360_issue_credit', 'accountant'),
@@ -46,6 +56,7 @@ AS $$
     ('c360_verify_wallets', 'accountant'),
     ('c360_withdraw', 'accountant'),
 
+    ('c360_erase_customer', 'admin'),
     ('c360_job_batch', 'admin'),
     ('c360_job_begin', 'admin'),
     ('c360_job_end', 'admin'),
@@ -54,6 +65,8 @@ AS $$
     ('c360_schedule_jobs', 'admin'),
     ('c360_set', 'admin'),
     ('c360_set_job', 'admin'),
+    ('c360_set_status', 'admin'),
+    ('c360_set_tier', 'admin'),
     ('c360_statistics', 'admin'),
     ('c360_unschedule_jobs', 'admin'),
 
@@ -83,8 +96,12 @@ AS $$
     ('c360_pg_cron_put', 'admin'),
     ('c360_require_customer', 'internal'),
     ('c360_require_job', 'internal'),
+    ('c360_require_one_of', 'internal'),
     ('c360_require_phone', 'internal'),
     ('c360_require_range', 'internal'),
+    ('c360_require_text', 'internal'),
+    ('c360_require_words', 'internal'),
+    ('c360_save_customer', 'internal'),
     ('c360_set_pg_cron_role', 'admin'),
     ('c360_shift_schedule', 'admin'),
     ('c360_sweep_job_runs', 'internal')
@@ -98,6 +115,11 @@ CREATE FUNCTION @extschema@.c360_level_views() RETURNS TABLE (view text, level t
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES
+    ('c360_activity_list', 'viewer'),
+    ('c360_customer_list', 'viewer'),
+    ('c360_note_list', 'viewer'),
+    ('customers_without_tpos', 'viewer'),
+
     ('c360_job_status', 'admin'),
     ('c360_settings', 'admin'),
     ('c360_stat', 'admin')
