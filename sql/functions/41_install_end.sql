@@ -43,11 +43,13 @@
                               'it is in the contrib package of the server.');
         END;
     END IF;
-    EXECUTE (SELECT format('CREATE INDEX IF NOT EXISTS customers_search_idx ON c360.customers USING gin '
-                           '(name_folded %1$s, email_folded %1$s, address_folded %1$s, phone %1$s) '
-                           'WITH (gin_pending_list_limit = 256)',
-                           quote_ident(n.nspname) || '.gin_trgm_ops')
-             FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm');
+    IF to_regclass('c360.customers_search_idx') IS NULL THEN
+        EXECUTE (SELECT format('CREATE INDEX customers_search_idx ON c360.customers USING gin '
+                               '(name_folded %1$s, email_folded %1$s, address_folded %1$s, phone %1$s) '
+                               'WITH (gin_pending_list_limit = 256)',
+                               quote_ident(n.nspname) || '.gin_trgm_ops')
+                 FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm');
+    END IF;
 
     -- ENABLE ALWAYS: the replica role, which logical replication uses, skips ordinary triggers.
     CREATE OR REPLACE TRIGGER settings_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.settings

@@ -113,17 +113,26 @@ BEGIN
             found_ids := ARRAY(
                 SELECT c.id
                 FROM (SELECT * FROM c360.customers w WHERE w.id > from_id ORDER BY w.id LIMIT walk) c
-                WHERE r = CASE
-                    WHEN c.phone = exact THEN 100
-                    WHEN starts_with(c.phone, beginning) THEN 95
-                    WHEN strpos(c.phone, part) > 0 THEN 90
-                    WHEN c.name_folded = q THEN 85
-                    WHEN starts_with(c.name_folded, q) THEN 80
-                    WHEN strpos(c.name_folded, q) > 0 THEN 70
-                    WHEN strpos(c.email_folded, q) > 0 THEN 50
-                    WHEN strpos(c.address_folded, q) > 0 THEN 30 END
-                  AND (part IS NULL OR c.phone = exact OR NOT EXISTS (
-                           SELECT FROM c360.customer_phones f WHERE f.customer_id = c.id AND strpos(f.phone, part) > 0))
+                WHERE r = CASE WHEN own.part IS NULL
+                               OR NOT EXISTS (SELECT FROM c360.customer_phones f WHERE f.customer_id = c.id) THEN
+                    CASE WHEN c.phone = own.exact THEN 100
+                         WHEN starts_with(c.phone, own.beginning) THEN 95
+                         WHEN strpos(c.phone, own.part) > 0 THEN 90
+                         WHEN c.name_folded = q THEN 85
+                         WHEN starts_with(c.name_folded, q) THEN 80
+                         WHEN strpos(c.name_folded, q) > 0 THEN 70
+                         WHEN strpos(c.email_folded, q) > 0 THEN 50
+                         WHEN strpos(c.address_folded, q) > 0 THEN 30 END
+                    ELSE (
+                    SELECT CASE WHEN c.phone = own.exact OR bool_or(f.phone = own.exact) THEN 100
+                         WHEN starts_with(c.phone, own.beginning) OR bool_or(starts_with(f.phone, own.beginning)) THEN 95
+                         WHEN strpos(c.phone, own.part) > 0 OR bool_or(strpos(f.phone, own.part) > 0) THEN 90
+                         WHEN c.name_folded = q THEN 85
+                         WHEN starts_with(c.name_folded, q) THEN 80
+                         WHEN strpos(c.name_folded, q) > 0 THEN 70
+                         WHEN strpos(c.email_folded, q) > 0 THEN 50
+                         WHEN strpos(c.address_folded, q) > 0 THEN 30 END
+                    FROM c360.customer_phones f WHERE f.customer_id = c.id) END
                 ORDER BY c.id LIMIT needed);
             IF cardinality(found_ids) = needed THEN
                 ids := ids || found_ids;

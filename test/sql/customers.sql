@@ -123,7 +123,7 @@ SELECT phone FROM c360_customer_list WHERE phone LIKE '0923%' ORDER BY id DESC L
 
 -- All about one.
 SELECT k, jsonb_typeof(v) FROM jsonb_each(c360_customer('0923000012')) AS e (k, v) ORDER BY k;
-SELECT c360_customer('0923000012') -> 'customer' - '{id,created_at,updated_at}'::text[];
+SELECT (c360_customer('0923000012') -> 'customer') - '{id,created_at,updated_at}'::text[];
 SELECT c360_customer('0923000012') -> 'wallet';
 SELECT c360_customer('0923000012') -> 'tickets';
 SELECT c360_customer('0923000001') -> 'wallet' ->> 'balance', jsonb_array_length(c360_customer('0923000001') -> 'activities');
@@ -133,9 +133,16 @@ SELECT c360_customer('0923000012') #>> '{wallet,available}', c360_customer('0923
 -- Export and erase.
 SELECT k, jsonb_typeof(v) FROM jsonb_each(c360_export_customer('0923000012')) AS e (k, v) ORDER BY k;
 SELECT test.error_of($$SELECT c360_erase_customer('0923000012', 'asked')$$);
-SELECT balance, virtual_balance FROM c360_withdraw('0923000012', 700);
+SELECT balance, virtual_balance FROM c360_withdraw('0923000012', 751);
+SELECT virtual_balance FROM c360_issue_credit('0923000012', 5, 'MANUAL', 'last', '2099-01-01');
 SELECT test.error_of($$SELECT c360_erase_customer('0923000012', 'asked')$$);
-SELECT balance FROM c360_withdraw('0923000012', 51);
+SELECT virtual_balance FROM c360_withdraw('0923000012', 5);
+INSERT INTO c360.ticket_types VALUES ('OTHER', 'Khác', false, 'none') ON CONFLICT DO NOTHING;
+INSERT INTO c360.customer_tickets (ticket_code, customer_id, type, subject, created_by, created_at)
+SELECT 'TV-1999-' || id, id, 'OTHER', 'Bình calls', 'an', now() FROM c360_customers('{0923000011,0923000012}');
+SELECT c360_customer('0923000012') -> 'tickets' -> 'open', c360_customer('0923000012') #>> '{tickets,last,0,subject}';
+SELECT test.error_of($$SELECT c360_erase_customer('0923000012', 'asked')$$);
+UPDATE c360.customer_tickets SET status = 'completed' WHERE ticket_code LIKE 'TV-1999-%' AND customer_id = (SELECT id FROM c360_customers('{0923000012}'));
 SELECT result FROM c360_ingest_bank_transaction('{"id": 923001, "gateway": "MB", "accountNumber": "1", "content": "0923000012 CK",
     "transactionDate": "2025-05-26 16:14:51", "transferType": "in", "transferAmount": 5}');
 SELECT result FROM c360_ingest_bank_transaction('{"id": 923002, "gateway": "MB", "accountNumber": "1", "content": "0923000011 CK",
@@ -153,12 +160,13 @@ SELECT count(*), count(DISTINCT payload), bool_and(payload = '{}' OR payload = '
 WHERE customer_id = :gone;
 SELECT content, category FROM c360.customer_notes WHERE customer_id = :gone ORDER BY id;
 SELECT count(*) FROM c360.customer_phones WHERE customer_id = :gone;
+SELECT subject, customer_id = :gone FROM c360.customer_tickets WHERE ticket_code LIKE 'TV-1999-%' ORDER BY id;
 SELECT sepay_id, content, raw_data = '{}' FROM c360.balance_history WHERE sepay_id IN (923001, 923002) ORDER BY sepay_id;
 SELECT count(*) - :ledger FROM c360.wallet_transactions WHERE customer_id = :gone;
 SELECT * FROM c360_verify_wallets();
 SELECT count(*) FROM c360_customer_list WHERE id = :gone;
 SELECT count(*) FROM c360_customers(ids => ARRAY[:gone]);
-SELECT count(*) FROM c360_search_customers('0923000012');
+SELECT name FROM c360_search_customers('0923000012');     -- who had it before him
 -- nothing of him is left, not even in what looks harmless
 SELECT count(*) FROM c360.customers c, c360.customer_activities a, c360.customer_notes n
 WHERE c.id = :gone AND a.customer_id = c.id AND n.customer_id = c.id AND concat(c, a, n) ~ '0923000012|0863000012|Bình';
