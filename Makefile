@@ -75,7 +75,7 @@ $(OBJS): $(wildcard src/*.h) Makefile
 # c360_install() holds the steps of sql/tables/, each behind its number, and
 # the views of sql/views/, whose names it checks first.
 $(SCRIPT): $(FUNCTIONS) $(STEPS) $(VIEWS) Makefile c360.control
-	@names=$$(sed -n 's/^CREATE OR REPLACE VIEW @extschema@\.\([a-z0-9_]*\) AS.*/\1/p' $(VIEWS) | sort | paste -sd, -); \
+	@names=$$(sed -n 's/^CREATE OR REPLACE VIEW @extschema@\.\([a-z0-9_]*\) .*/\1/p' $(VIEWS) | sort | paste -sd, -); \
 	 { for part in $(FUNCTIONS); do \
 	     sed "s/@view_names@/$$names/" $$part | \
 	     awk -v files="$(VIEWS)" '!/-- @views@/ { print; next } { n = split(files, file, " "); \

@@ -30,6 +30,27 @@
     ON CONFLICT (job) DO UPDATE SET default_schedule = excluded.default_schedule,
         description = excluded.description;
 
+    -- What search needs: trigrams of pg_trgm, in whatever schema that is. A short
+    -- pending list, so that no search has much to read and no writer much to clear.
+    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm') THEN
+        BEGIN
+            EXECUTE format('CREATE EXTENSION pg_trgm SCHEMA %I',
+                           CASE WHEN to_regnamespace('public') IS NULL THEN '@extschema@' ELSE 'public' END);
+        EXCEPTION WHEN insufficient_privilege OR undefined_file OR feature_not_supported THEN
+            RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = 'pg_trgm is missing',
+                DETAIL = 'pg_trgm_missing: ' || SQLERRM,
+                HINT = format('Let a superuser, or whoever may create in this database, run CREATE EXTENSION pg_trgm; '
+                              'it is in the contrib package of the server.');
+        END;
+    END IF;
+    IF to_regclass('c360.customers_search_idx') IS NULL THEN
+        EXECUTE (SELECT format('CREATE INDEX customers_search_idx ON c360.customers USING gin '
+                               '(name_folded %1$s, email_folded %1$s, address_folded %1$s, phone %1$s) '
+                               'WITH (gin_pending_list_limit = 256)',
+                               quote_ident(n.nspname) || '.gin_trgm_ops')
+                 FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm');
+    END IF;
+
     -- ENABLE ALWAYS: the replica role, which logical replication uses, skips ordinary triggers.
     CREATE OR REPLACE TRIGGER settings_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.settings
         FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_settings_changed();

@@ -1,7 +1,4 @@
--- What statistics and lists by time go by. Those that only count get indexes
--- of their own, which are small, since equal entries share one.
-CREATE INDEX customers_tier_idx ON c360.customers (tier);
-CREATE INDEX customers_status_idx ON c360.customers (status);
+-- What statistics and lists by time go by.
 CREATE INDEX customer_orders_ordered_at_idx ON c360.customer_orders (ordered_at);
 CREATE INDEX customer_tickets_type_idx ON c360.customer_tickets (type) WHERE deleted_at IS NULL;
 CREATE INDEX customer_tickets_completed_at_idx ON c360.customer_tickets (completed_at)
