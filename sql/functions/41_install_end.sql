@@ -20,12 +20,15 @@
          'what notifications tell: full, or ids (event, id, cursor and customer id only)'),
         ('refund_grace_days', 'integer', 'days', 0, 3650, NULL, '7',
          'least life of a lot that a refund gives back'),
+        ('return_label_min_orders', 'integer', 'orders', 1, 1000, NULL, '3',
+         'from how many decided orders on the return rate sets a customer''s status'),
         ('stream_pass_hours', 'integer', 'hours', 1, 168, NULL, '8',
          'how long a pass of c360_open_stream() holds')
     ON CONFLICT (name) DO UPDATE SET type = excluded.type, unit = excluded.unit,
         minimum = excluded.minimum, maximum = excluded.maximum, choices = excluded.choices,
         default_value = excluded.default_value, description = excluded.description;
     INSERT INTO c360.jobs (job, default_schedule, description) VALUES
+        ('carrier_deadlines', '0 */6 * * *', 'raises the priority of open tickets whose carrier deadline is less than 24 hours away'),
         ('expire_credits', '0 * * * *', 'expires lots past their time; the worker does so at each lot''s own expiry, too')
     ON CONFLICT (job) DO UPDATE SET default_schedule = excluded.default_schedule,
         description = excluded.description;
@@ -63,6 +66,26 @@
         WHERE @extschema@.c360_version() IS NOT NULL;   -- goes with the extension
     COMMENT ON VIEW @extschema@.c360_settings IS
         'Business rules of the shop and their values; changed by c360_set()';
+
+    CREATE OR REPLACE VIEW @extschema@.c360_ticket_list AS
+        SELECT t.id, t.ticket_code, t.customer_id, c.phone, c.name, t.type, y.label AS type_label, t.status,
+               t.priority, CASE t.priority WHEN 'urgent' THEN 1 WHEN 'high' THEN 2 WHEN 'normal' THEN 3 ELSE 4 END
+                   AS priority_rank,
+               t.deadline, coalesce(t.deadline, 'infinity'::timestamptz) AS deadline_order,
+               t.order_code, t.tracking_code, t.carrier, t.subject, t.description, t.products, t.attachments,
+               CASE WHEN (SELECT @extschema@.c360_level() <> 'viewer') THEN t.original_cod END AS original_cod,
+               CASE WHEN (SELECT @extschema@.c360_level() <> 'viewer') THEN t.new_cod END AS new_cod,
+               CASE WHEN (SELECT @extschema@.c360_level() <> 'viewer') THEN t.refund_amount END AS refund_amount,
+               t.reason, t.assignee, t.duplicate_allowed, t.goods_received_at, t.compensation, t.compensated_at,
+               CASE WHEN (SELECT @extschema@.c360_level() <> 'viewer') THEN t.credit_id END AS credit_id,
+               CASE WHEN (SELECT @extschema@.c360_level() <> 'viewer') THEN t.transaction_id END AS transaction_id,
+               t.created_by, t.created_at, t.completed_at
+        FROM c360.customer_tickets t
+        JOIN c360.customers c ON c.id = t.customer_id
+        JOIN c360.ticket_types y ON y.type = t.type
+        WHERE t.deleted_at IS NULL;
+    COMMENT ON VIEW @extschema@.c360_ticket_list IS
+        'Tickets that are not deleted, with phone and name of their customers; in order by priority_rank, deadline_order, id. Amounts (đồng), credit_id and transaction_id are NULL for level viewer';
 
     -- A job that failed n times running waits 1, 2, 4 ... 60 minutes, whatever
     -- its schedule; one that fell due while no worker ran is due at once.

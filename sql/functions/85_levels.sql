@@ -23,10 +23,19 @@ AS $$
     ('c360_events_since', 'viewer'),
     ('c360_level', 'viewer'),
     ('c360_open_stream', 'viewer'),
+    ('c360_ticket', 'viewer'),
 
     ('c360_balance_at', 'agent'),
+    ('c360_create_ticket', 'agent'),
+    ('c360_delete_ticket', 'agent'),            -- of a compensated ticket: accountant
+    ('c360_escalate_deadlines', 'agent'),
     ('c360_expiring_credits', 'agent'),
     ('c360_get_or_create_customer', 'agent'),
+    ('c360_record_order', 'agent'),
+    ('c360_resolve_ticket', 'agent'),           -- with credit or deposit: accountant
+    ('c360_ticket_action', 'agent'),
+    ('c360_ticket_note', 'agent'),
+    ('c360_update_ticket', 'agent'),
     ('c360_wallet', 'agent'),
     ('c360_wallet_transactions', 'agent'),
     ('c360_wallets', 'agent'),
@@ -65,7 +74,12 @@ AS $$
 
     ('c360_become_owner', 'internal'),
     ('c360_change_job', 'admin'),
+    ('c360_check_text', 'internal'),
+    ('c360_count_orders', 'internal'),
     ('c360_current_actor', 'internal'),
+    ('c360_escalate_some', 'internal'),
+    ('c360_insert_ticket', 'internal'),
+    ('c360_job_carrier_deadlines', 'internal'),
     ('c360_job_expire_credits', 'internal'),
     ('c360_job_fail', 'internal'),
     ('c360_job_function', 'internal'),
@@ -77,15 +91,26 @@ AS $$
     ('c360_level_functions', 'internal'),
     ('c360_level_views', 'internal'),
     ('c360_list_jobs', 'admin'),
+    ('c360_lock_ticket', 'internal'),
+    ('c360_make_customer', 'internal'),
+    ('c360_orders_changed', 'internal'),
     ('c360_pg_cron_clock', 'admin'),
     ('c360_pg_cron_put', 'admin'),
+    ('c360_put_order', 'internal'),
+    ('c360_raise_priorities', 'internal'),
+    ('c360_require_accountant', 'internal'),
     ('c360_require_customer', 'internal'),
     ('c360_require_job', 'internal'),
+    ('c360_require_move', 'internal'),
     ('c360_require_phone', 'internal'),
     ('c360_require_range', 'internal'),
     ('c360_set_pg_cron_role', 'admin'),
     ('c360_shift_schedule', 'admin'),
-    ('c360_sweep_job_runs', 'internal')
+    ('c360_step_ticket', 'internal'),
+    ('c360_sweep_job_runs', 'internal'),
+    ('c360_ticket_fields', 'internal'),
+    ('c360_unused_compensation', 'internal'),
+    ('c360_write_ticket', 'internal')
 $$;
 COMMENT ON FUNCTION @extschema@.c360_level_functions() IS
 'Internal: every function of c360 and the lowest level that may call it.
@@ -98,7 +123,8 @@ AS $$
     VALUES
     ('c360_job_status', 'admin'),
     ('c360_settings', 'admin'),
-    ('c360_stat', 'admin')
+    ('c360_stat', 'admin'),
+    ('c360_ticket_list', 'viewer')
 $$;
 COMMENT ON FUNCTION @extschema@.c360_level_views() IS
 'Internal: every view of c360 and the lowest level that may read it.
