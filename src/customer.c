@@ -23,6 +23,8 @@
 #include "phone.h"
 #include "query.h"
 
+extern Datum c360_fold(PG_FUNCTION_ARGS);	/* pure.c */
+
 PG_FUNCTION_INFO_V1(c360_get_or_create_customer);
 PG_FUNCTION_INFO_V1(c360_make_customer);
 
@@ -71,25 +73,32 @@ announce_creation(C360Store *store, int64 id, const char *phone, const char *nam
 	c360_activity_write(store, &activity);
 }
 
+static Datum
+folded(const char *value)
+{
+	return DirectFunctionCall1(c360_fold, CStringGetTextDatum(value));
+}
+
 /* Inserts the row unless somebody else did; 0 then. */
 static int64
 insert_customer(const char *phone, const char *name, const char *source)
 {
 	static C360Query insert = {
-		"INSERT INTO c360.customers (phone, name, carrier, created_source)"
-		" VALUES ($1, coalesce($2, 'Khách hàng mới'), $3, $4)"
+		"INSERT INTO c360.customers (phone, name, name_folded, carrier, created_source)"
+		" VALUES ($1, coalesce($2, 'Khách hàng mới'), $5, $3, $4)"
 		" ON CONFLICT (phone) DO NOTHING RETURNING id",
-		4, {TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL
+		5, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL
 	};
 	const char *carrier = c360_phone_carrier(phone, strlen(phone));
-	Datum		values[4] = {0};
-	char		nulls[4] = {' ', ' ', ' ', ' '};
+	Datum		values[5] = {0};
+	char		nulls[5] = {' ', ' ', ' ', ' ', ' '};
 	int64		id = 0;
 	bool		isnull;
 
 	SPI_connect();
 	values[0] = CStringGetTextDatum(phone);
 	values[3] = CStringGetTextDatum(source);
+	values[4] = folded(name != NULL ? name : "Khách hàng mới");
 	if (name != NULL)
 		values[1] = CStringGetTextDatum(name);
 	else

@@ -1,6 +1,6 @@
 /*
  * pure.c
- *	  The SQL face of the pure parts: phone numbers and transfer contents.
+ *	  The SQL face of the pure parts: phone numbers, transfer contents, folding.
  */
 #include "postgres.h"
 
@@ -14,6 +14,7 @@
 #include "call.h"
 #include "catalog/pg_type_d.h"
 #include "compat.h"
+#include "fold.h"
 #include "phone.h"
 #include "transfer.h"
 
@@ -28,6 +29,7 @@ PG_FUNCTION_INFO_V1(c360_normalize_phone);
 PG_FUNCTION_INFO_V1(c360_carrier_of_phone);
 PG_FUNCTION_INFO_V1(c360_require_phone);
 PG_FUNCTION_INFO_V1(c360_parse_transfer);
+PG_FUNCTION_INFO_V1(c360_fold);
 
 Datum
 c360_normalize_phone(PG_FUNCTION_ARGS)
@@ -131,4 +133,16 @@ c360_parse_transfer(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+Datum
+c360_fold(PG_FUNCTION_ARGS)
+{
+	text	   *raw = PG_GETARG_TEXT_PP(0);
+	size_t		length = VARSIZE_ANY_EXHDR(raw);
+	text	   *folded = palloc(VARHDRSZ + length);
+
+	length = c360_fold_text(VARDATA_ANY(raw), length, VARDATA(folded));
+	SET_VARSIZE(folded, VARHDRSZ + length);
+	PG_RETURN_TEXT_P(folded);
 }

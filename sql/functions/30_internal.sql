@@ -8,6 +8,17 @@ COMMENT ON FUNCTION @extschema@.c360_become_owner() IS
 
 Errors: 55000 tables not installed or older than the code.';
 
+CREATE FUNCTION @extschema@.c360_write_activity(topic text, event text, customer_id bigint, reference_type text,
+    reference_id text, payload jsonb) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'c360_write_activity';
+COMMENT ON FUNCTION @extschema@.c360_write_activity(text, text, bigint, text, text, jsonb) IS
+'Internal: writes the activity row of a change, after the row locks of what changes and after c360_become_owner().
+
+topic: wallets, tickets, customers or bank. event: as clients get it. customer_id: NULL = none. reference_type, reference_id: what changed; NULL = nothing but the customer. payload: an object; it gets the customer''s phone if it has none.
+Answer: id of the activity.
+Errors: 42501 outside a function of c360; 25006 read only; 55000 not installed.';
+
 CREATE FUNCTION @extschema@.c360_current_actor() RETURNS text
 LANGUAGE c STABLE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'c360_current_actor';

@@ -10,6 +10,7 @@ CREATE FUNCTION @extschema@.c360_level_functions() RETURNS TABLE (function text,
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES
+    ('c360_fold', 'public'),
     ('c360_next_run', 'public'),
     ('c360_normalize_phone', 'public'),
     ('c360_parse_transfer', 'public'),
@@ -71,6 +72,7 @@ AS $$
     ('c360_refuse_change', 'owner'),
     ('c360_revoke', 'owner'),
     ('c360_settings_changed', 'owner'),
+    ('c360_write_activity', 'owner'),
 
     ('c360_become_owner', 'internal'),
     ('c360_change_job', 'admin'),

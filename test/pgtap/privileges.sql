@@ -33,7 +33,7 @@ CREATE ROLE shop_nobody;
 SELECT format('GRANT CREATE ON DATABASE %I TO shop_owner', current_database()) \gexec
 GRANT CREATE ON SCHEMA public TO shop_owner;
 -- it hangs the guards on its tables, which needs EXECUTE of their functions
-GRANT EXECUTE ON FUNCTION c360_install(), c360_refuse_change(), c360_settings_changed() TO shop_owner;
+GRANT EXECUTE ON FUNCTION c360_install(), c360_refuse_change(), c360_settings_changed(), c360_write_activity(text, text, bigint, text, text, jsonb) TO shop_owner;
 GRANT EXECUTE ON FUNCTION c360_withdraw(text, bigint, text, text, text) TO shop_till;
 SET LOCAL ROLE shop_owner;
 SELECT c360_install() AS installed \gset
