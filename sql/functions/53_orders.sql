@@ -2,8 +2,8 @@
 --
 -- Functions that call others stay the owner of the extension, who alone may
 -- call all of them, and touch no table; those that touch tables become the
--- owner of these and call nothing. Locks: the ticket, then the wallet, then
--- the totals of the customer's orders, then the customer.
+-- owner of these and write the activity of what they did. Locks: the ticket,
+-- then the wallet, then the totals of the customer's orders, then the customer.
 
 CREATE FUNCTION @extschema@.c360_check_text(name text, value text, longest integer, needed boolean) RETURNS void
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -28,13 +28,14 @@ name: of the argument. value: what was given. longest: in characters. needed: ne
 Errors: 22001 too_long; 22004 missing_argument; 22023 blank.';
 
 CREATE FUNCTION @extschema@.c360_put_order(phone text, order_code text, amount bigint, ordered_at timestamptz,
-    status text, OUT order_id bigint, OUT customer_id bigint, OUT changed boolean, OUT dated timestamptz)
+    status text, OUT order_id bigint, OUT customer_id bigint, OUT changed boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
     buyer bigint;
     known record;
+    dated timestamptz;
     blocked_since timestamptz;
 BEGIN
     PERFORM @extschema@.c360_become_owner();
@@ -63,36 +64,40 @@ BEGIN
         VALUES (buyer, c360_put_order.order_code, c360_put_order.amount, c360_put_order.status, dated)
         ON CONFLICT (order_code) DO NOTHING
         RETURNING o.id, o.customer_id, true INTO order_id, customer_id, changed;
-        IF FOUND THEN
-            RETURN;
-        END IF;
+        EXIT WHEN FOUND;
     END LOOP;
-    IF known.id IS NULL THEN
+    IF known.id IS NULL AND order_id IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = '09000', MESSAGE = 'a row that c360 inserted is not there',
             HINT = 'Let triggers on c360.customer_orders keep the row and its key.';
     ELSIF known.customer_id <> buyer THEN
         RAISE EXCEPTION USING ERRCODE = 'PT409', MESSAGE = 'order of another customer',
             DETAIL = format('order_taken: "%s" is an order of another customer', c360_put_order.order_code);
     END IF;
-    order_id := known.id;
-    customer_id := buyer;
-    dated := coalesce(c360_put_order.ordered_at, known.ordered_at);
-    changed := (known.amount, known.status, known.ordered_at)
-               IS DISTINCT FROM (c360_put_order.amount, c360_put_order.status, dated);
-    IF changed THEN
+    IF order_id IS NULL THEN
+        order_id := known.id;
+        customer_id := buyer;
+        dated := coalesce(c360_put_order.ordered_at, known.ordered_at);
+        changed := (known.amount, known.status, known.ordered_at)
+                   IS DISTINCT FROM (c360_put_order.amount, c360_put_order.status, dated);
+        IF NOT changed THEN
+            RETURN;
+        END IF;
         UPDATE c360.customer_orders AS o SET amount = c360_put_order.amount, status = c360_put_order.status,
             ordered_at = dated, updated_at = clock_timestamp(), xact = pg_current_xact_id()
         WHERE o.id = known.id;
     END IF;
+    PERFORM @extschema@.c360_write_activity('customers', 'order.recorded', buyer, 'order', c360_put_order.order_code,
+        jsonb_build_object('phone', c360_put_order.phone, 'order_code', c360_put_order.order_code,
+                           'amount', c360_put_order.amount, 'status', c360_put_order.status, 'ordered_at', dated));
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_put_order(text, text, bigint, timestamptz, text) IS
 'Internal: writes the row of an order, under the lock of the customer''s totals.
 
 phone: canonical. ordered_at: NULL = now, or as it is. Others as c360_record_order() takes them.
-Answer: id of order and customer, whether anything changed, date of the order; all NULL for an unknown phone.
+Answer: id of order and customer, whether anything changed; all NULL for an unknown phone.
 Errors: PT403 blacklisted; PT409 order_taken; 25006 read only; 55000 not installed.';
 
-CREATE FUNCTION @extschema@.c360_count_orders(customer_id bigint, OUT phone text, OUT old_status text, OUT new_status text)
+CREATE FUNCTION @extschema@.c360_count_orders(customer_id bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -102,6 +107,7 @@ DECLARE
     orders record;
     returns record;
     label text;
+    labelled record;
 BEGIN
     PERFORM @extschema@.c360_become_owner();
     INSERT INTO c360.customer_order_totals (customer_id) VALUES (c360_count_orders.customer_id) ON CONFLICT DO NOTHING;
@@ -142,37 +148,23 @@ BEGIN
                             WHEN returns.returned * 5 > returns.decided THEN 'Bom hàng'
                             ELSE 'Bình thường' END
                   WHEN before.decided >= fewest THEN 'Bình thường' END;
-    SELECT c.phone, c.status, label INTO phone, old_status, new_status FROM c360.customers AS c
+    SELECT c.phone, c.status INTO labelled FROM c360.customers AS c
     WHERE c.id = c360_count_orders.customer_id AND NOT c.status_locked AND c.status NOT IN ('VIP', label)
     FOR NO KEY UPDATE;
     IF FOUND THEN
-        UPDATE c360.customers AS c SET status = label, updated_at = clock_timestamp()
+        UPDATE c360.customers AS c SET status = label, tpos_fields = array_remove(c.tpos_fields, 'status'),
+            updated_at = clock_timestamp()
         WHERE c.id = c360_count_orders.customer_id;
+        PERFORM @extschema@.c360_write_activity('customers', 'customer.updated', c360_count_orders.customer_id,
+            'customer', c360_count_orders.customer_id::text,
+            jsonb_build_object('phone', labelled.phone, 'reason', 'return_rate', 'changes',
+                jsonb_build_object('status', jsonb_build_object('from', labelled.status, 'to', label))));
     END IF;
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_count_orders(bigint) IS
-'Internal: counts the orders of a customer anew, under the lock of the row that holds the totals, and sets the label (status) that his return rate gives him.
+'Internal: to be called after each change of what a customer''s orders are counted from: counts them anew, under the lock of the row that holds the totals, and sets the label (status) that his return rate gives him.
 
-customer_id: the customer.
-Answer: his phone, status before and after; NULL if it stays.
-Errors: 22003 overflow; 25006 read only; 55000 not installed.';
-
-CREATE FUNCTION @extschema@.c360_orders_changed(customer_id bigint) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    label record := @extschema@.c360_count_orders(c360_orders_changed.customer_id);
-BEGIN
-    IF label.new_status IS NOT NULL THEN
-        PERFORM @extschema@.c360_write_activity('customers', 'customer.updated', c360_orders_changed.customer_id,
-            'customer', c360_orders_changed.customer_id::text,
-            jsonb_build_object('phone', label.phone, 'reason', 'return_rate', 'changes',
-                jsonb_build_object('status', jsonb_build_object('from', label.old_status, 'to', label.new_status))));
-    END IF;
-END $$;
-COMMENT ON FUNCTION @extschema@.c360_orders_changed(bigint) IS
-'Internal: to be called after each change of what a customer''s orders are counted from; counts, labels, and tells of a new label.
-
+Below the setting return_label_min_orders nothing is labelled; who falls below it is Bình thường again. VIP and a locked status stay.
 customer_id: the customer.
 Errors: 22003 overflow; 25006 read only; 55000 not installed.';
 
@@ -218,12 +210,7 @@ BEGIN
     order_id := placed.order_id;
     customer_id := placed.customer_id;
     IF placed.changed THEN
-        PERFORM @extschema@.c360_write_activity('customers', 'order.recorded', placed.customer_id,
-            'order', c360_record_order.order_code,
-            jsonb_build_object('phone', wanted, 'order_code', c360_record_order.order_code,
-                               'amount', c360_record_order.amount, 'status', c360_record_order.status,
-                               'ordered_at', placed.dated));
-        PERFORM @extschema@.c360_orders_changed(placed.customer_id);
+        PERFORM @extschema@.c360_count_orders(placed.customer_id);
     END IF;
     RETURN NEXT;
 END $$;

@@ -4,7 +4,7 @@
 -- locked before the wallet, always.
 --
 -- As in 53_orders.sql, functions that call others touch no table, and those
--- that touch tables call nothing.
+-- that touch tables call nothing but the writer of activities.
 
 CREATE FUNCTION @extschema@.c360_ticket_fields(changes jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -95,13 +95,14 @@ CREATE FUNCTION @extschema@.c360_insert_ticket(at timestamptz, actor text, phone
     subject text, description text, products jsonb, refund_amount bigint, original_cod bigint, new_cod bigint,
     tracking_code text, carrier text, priority text, reason text, deadline timestamptz, assignee text,
     allow_duplicate boolean,
-    OUT ticket_id bigint, OUT ticket_code text, OUT customer_id bigint, OUT final_priority text)
+    OUT ticket_id bigint, OUT ticket_code text, OUT customer_id bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
     customer record;
     compensates boolean;
+    final_priority text;
     other text;
     year text := to_char(c360_insert_ticket.at AT TIME ZONE 'Asia/Ho_Chi_Minh', 'FMYYYY');
     numbers text := 'c360.ticket_numbers_' || year;
@@ -166,13 +167,17 @@ BEGIN
     INSERT INTO c360.ticket_history (ticket_id, action, to_status, details, done_by, done_at)
     VALUES (ticket_id, 'create', 'new', CASE WHEN other IS NOT NULL THEN '{"duplicate_allowed": true}'::jsonb END,
             c360_insert_ticket.actor, c360_insert_ticket.at);
+    PERFORM @extschema@.c360_write_activity('tickets', 'ticket.created', customer.id, 'ticket', ticket_code,
+        jsonb_build_object('phone', c360_insert_ticket.phone, 'ticket_code', ticket_code, 'type', c360_insert_ticket.type,
+                           'action', 'create', 'status', 'new', 'priority', final_priority,
+                           'order_code', c360_insert_ticket.order_code));
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_insert_ticket(timestamptz, text, text, text, text, text, text, jsonb, bigint,
     bigint, bigint, text, text, text, text, timestamptz, text, boolean) IS
 'Internal: writes a new ticket and the first row of its history.
 
 at: the moment. actor: who. phone: canonical. Others as c360_create_ticket() takes them, checked.
-Answer: id and code, customer, priority; all NULL for an unknown phone.
+Answer: id and code, customer; all NULL for an unknown phone.
 Errors: PT409 duplicate_ticket; 22023 not_allowed; 25006 read only; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_create_ticket(phone text, type text, order_code text DEFAULT NULL,
@@ -219,9 +224,6 @@ BEGIN
         EXIT WHEN made.ticket_id IS NOT NULL;
         customer_created := (@extschema@.c360_make_customer(wanted, NULL, 'ticket')).customer_created;
     END LOOP;
-    PERFORM @extschema@.c360_write_activity('tickets', 'ticket.created', made.customer_id, 'ticket', made.ticket_code,
-        jsonb_build_object('phone', wanted, 'ticket_code', made.ticket_code, 'type', c360_create_ticket.type,
-                           'status', 'new', 'priority', made.final_priority, 'order_code', c360_create_ticket.order_code));
     ticket_id := made.ticket_id;
     ticket_code := made.ticket_code;
     customer_id := made.customer_id;
@@ -287,7 +289,7 @@ Errors: PT404 ticket_not_found; 22004 missing_argument; 55000 not installed.';
 -- Steps
 
 CREATE FUNCTION @extschema@.c360_lock_ticket(ticket_code text, OUT ticket_id bigint, OUT code text,
-    OUT customer_id bigint, OUT phone text, OUT type text, OUT status text, OUT order_code text,
+    OUT customer_id bigint, OUT type text, OUT status text, OUT order_code text,
     OUT refund_amount bigint, OUT compensation text, OUT compensated boolean,
     OUT usual_compensation text, OUT order_amount bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -308,16 +310,14 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'PT404', MESSAGE = 'no such ticket',
             DETAIL = format('ticket_not_found: "%s"', left(c360_lock_ticket.ticket_code, 64));
     END IF;
-    -- his phone stays his until we are done with it
-    SELECT c.phone INTO phone FROM c360.customers AS c WHERE c.id = customer_id FOR KEY SHARE;
     SELECT y.compensation INTO usual_compensation FROM c360.ticket_types AS y WHERE y.type = c360_lock_ticket.type;
     SELECT o.amount INTO order_amount FROM c360.customer_orders AS o WHERE o.order_code = c360_lock_ticket.order_code;
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_lock_ticket(text) IS
-'Internal: locks a ticket until the transaction ends, and the phone of its customer.
+'Internal: locks a ticket until the transaction ends.
 
 ticket_code: any spelling.
-Answer: what steps go by: the ticket, its customer''s phone, what its type compensates with, recorded amount of its order.
+Answer: what steps go by: the ticket, what its type compensates with, recorded amount of its order.
 Errors: PT404 ticket_not_found; 22004 missing_argument; 25006 read only; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_require_move(from_status text, to_status text) RETURNS void
@@ -347,7 +347,7 @@ Errors: PT409 move_not_allowed, HINT lists the allowed ones; 55000 not installed
 
 CREATE FUNCTION @extschema@.c360_write_ticket(ticket_id bigint, actor text, action text, to_status text, note text,
     changes jsonb, details jsonb,
-    OUT changed boolean, OUT payload jsonb, OUT customer_id bigint, OUT count_orders boolean)
+    OUT customer_id bigint, OUT count_orders boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -366,8 +366,8 @@ BEGIN
            jsonb_object_agg(c.key, jsonb_build_object('from', old -> c.key, 'to', c.value))
     INTO fields, differences
     FROM jsonb_each(c360_write_ticket.changes) AS c WHERE c.value <> old -> c.key;
-    changed := fields <> '{}' OR c360_write_ticket.action <> 'update';
-    IF NOT changed THEN
+    count_orders := false;
+    IF fields = '{}' AND c360_write_ticket.action = 'update' THEN
         RETURN;
     END IF;
     IF fields ? 'order_code' THEN
@@ -415,20 +415,22 @@ BEGIN
     count_orders := returning_type AND coalesce(ticket.order_code, old ->> 'order_code') IS NOT NULL
         AND 'completed' IN (ticket.status, old ->> 'status')
         AND (ticket.status <> old ->> 'status' OR ticket.deleted_at IS NOT NULL OR fields ? 'order_code');
-    SELECT jsonb_strip_nulls(jsonb_build_object(
-               'phone', c.phone, 'ticket_code', ticket.ticket_code, 'type', ticket.type,
-               'action', c360_write_ticket.action, 'from_status', old -> 'status', 'status', ticket.status,
-               'priority', ticket.priority, 'order_code', ticket.order_code, 'assignee', ticket.assignee,
-               'fields', CASE WHEN c360_write_ticket.action = 'update' THEN (SELECT jsonb_agg(k ORDER BY k)
-                                                                            FROM jsonb_object_keys(differences) AS k) END,
-               'note', c360_write_ticket.note))
-    INTO payload FROM c360.customers AS c WHERE c.id = ticket.customer_id;
+    PERFORM @extschema@.c360_write_activity('tickets',
+        CASE WHEN ticket.deleted_at IS NOT NULL THEN 'ticket.deleted'
+             WHEN c360_write_ticket.to_status IN ('completed', 'cancelled') THEN 'ticket.' || c360_write_ticket.to_status
+             ELSE 'ticket.updated' END,
+        customer_id, 'ticket', ticket.ticket_code, jsonb_strip_nulls(jsonb_build_object(
+            'ticket_code', ticket.ticket_code, 'type', ticket.type, 'action', c360_write_ticket.action,
+            'from_status', old -> 'status', 'status', ticket.status, 'priority', ticket.priority,
+            'order_code', ticket.order_code, 'assignee', ticket.assignee, 'note', c360_write_ticket.note,
+            'fields', CASE WHEN c360_write_ticket.action = 'update'
+                           THEN (SELECT jsonb_agg(k ORDER BY k) FROM jsonb_object_keys(differences) AS k) END)));
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_write_ticket(bigint, text, text, text, text, jsonb, jsonb) IS
 'Internal: writes a step of a locked ticket, and its history.
 
 ticket_id: the ticket. actor: who. action: what. to_status: where it moves; NULL = it stays. note: of who did it. changes: columns of the ticket and what they become. details: for the history; NULL = what changed, from and to.
-Answer: whether anything changed (an update may change nothing), what the activity says, the customer, whether what his orders are counted from changed.
+Answer: the customer, and whether what his orders are counted from changed.
 Errors: PT409 compensated, duplicate_ticket; 25006 read only; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_step_ticket(ticket_code text, action text, to_status text, note text, changes jsonb,
@@ -446,17 +448,8 @@ BEGIN
     END IF;
     step := @extschema@.c360_write_ticket(ticket.ticket_id, actor, c360_step_ticket.action, c360_step_ticket.to_status,
         c360_step_ticket.note, c360_step_ticket.changes, c360_step_ticket.details);
-    IF NOT step.changed THEN
-        RETURN;
-    END IF;
-    PERFORM @extschema@.c360_write_activity('tickets',
-        CASE WHEN c360_step_ticket.to_status = 'completed' THEN 'ticket.completed'
-             WHEN c360_step_ticket.to_status = 'cancelled' THEN 'ticket.cancelled'
-             WHEN c360_step_ticket.action = 'delete' THEN 'ticket.deleted'
-             ELSE 'ticket.updated' END,
-        step.customer_id, 'ticket', ticket.code, step.payload);
     IF step.count_orders THEN
-        PERFORM @extschema@.c360_orders_changed(step.customer_id);
+        PERFORM @extschema@.c360_count_orders(step.customer_id);
     END IF;
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_step_ticket(text, text, text, text, jsonb, jsonb) IS
@@ -564,6 +557,30 @@ COMMENT ON FUNCTION @extschema@.c360_require_accountant() IS
 
 Errors: 42501 level_needed; 55000 not installed.';
 
+CREATE FUNCTION @extschema@.c360_lock_payee(customer_id bigint) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    phone text;
+BEGIN
+    PERFORM @extschema@.c360_become_owner();
+    INSERT INTO c360.customer_wallets (customer_id) VALUES (c360_lock_payee.customer_id) ON CONFLICT DO NOTHING;
+    PERFORM FROM c360.customer_wallets AS w WHERE w.customer_id = c360_lock_payee.customer_id FOR UPDATE;
+    SELECT c.phone INTO phone FROM c360.customers AS c WHERE c.id = c360_lock_payee.customer_id FOR KEY SHARE;
+    IF phone IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'PT404', MESSAGE = 'no such customer',
+            DETAIL = 'customer_not_found: the customer was erased';
+    END IF;
+    RETURN phone;
+END $$;
+COMMENT ON FUNCTION @extschema@.c360_lock_payee(bigint) IS
+'Internal: locks the wallet of a customer, and his phone, so that money sent to that phone is his.
+
+customer_id: the customer.
+Answer: his phone.
+Errors: PT404 customer_not_found; 25006 read only; 55000 not installed.';
+
 CREATE FUNCTION @extschema@.c360_resolve_ticket(ticket_code text, amount bigint DEFAULT NULL,
     compensation text DEFAULT NULL, note text DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -572,6 +589,7 @@ DECLARE
     ticket record;
     way text := c360_resolve_ticket.compensation;
     paid bigint;
+    phone text;
     movement @extschema@.c360_movement;
     pointers jsonb;
 BEGIN
@@ -605,15 +623,14 @@ BEGIN
         ELSIF paid > ticket.order_amount THEN
             RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'amount exceeds the order',
                 DETAIL = format('exceeds_order: amount %s, order %s', paid, ticket.order_amount);
-        ELSIF ticket.phone IS NULL THEN
-            RAISE EXCEPTION USING ERRCODE = 'PT404', MESSAGE = 'no such customer',
-                DETAIL = 'customer_not_found: the customer of this ticket was erased';
-        ELSIF way = 'credit' THEN
-            movement := @extschema@.c360_issue_credit(ticket.phone, paid,
+        END IF;
+        phone := @extschema@.c360_lock_payee(ticket.customer_id);
+        IF way = 'credit' THEN
+            movement := @extschema@.c360_issue_credit(phone, paid,
                 CASE WHEN ticket.type IN ('BOOM', 'RETURN_SHIPPER') THEN ticket.type ELSE 'COMPENSATION' END,
                 ticket.code, NULL, c360_resolve_ticket.note);
         ELSE
-            movement := @extschema@.c360_deposit(ticket.phone, paid, 'RETURN_GOODS', 'ticket', ticket.code,
+            movement := @extschema@.c360_deposit(phone, paid, 'RETURN_GOODS', 'ticket', ticket.code,
                 c360_resolve_ticket.note);
         END IF;
         pointers := jsonb_strip_nulls(jsonb_build_object('compensated_at', clock_timestamp(),
@@ -718,68 +735,41 @@ Errors: PT404 ticket_not_found; PT409 compensated; 22004 missing_argument; 22001
 
 -- Deadlines
 
-CREATE FUNCTION @extschema@.c360_raise_priorities(actor text, max_tickets integer)
-RETURNS TABLE (code text, customer_id bigint, raised boolean, payload jsonb)
+CREATE FUNCTION @extschema@.c360_raise_priorities(max_tickets integer, OUT looked_at bigint, OUT raised bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+    actor constant text := @extschema@.c360_current_actor();
     at constant timestamptz := clock_timestamp();
+    due record;
 BEGIN
     PERFORM @extschema@.c360_become_owner();
-    RETURN QUERY
-    WITH due AS (
-        SELECT t.id, t.priority FROM c360.customer_tickets AS t
-        WHERE t.deadline < at + interval '24 hours' AND t.deadline IS NOT NULL AND t.escalated_deadline IS NULL
-          AND t.status IN ('new', 'processing', 'waiting_carrier') AND t.deleted_at IS NULL
-        ORDER BY t.deadline LIMIT c360_raise_priorities.max_tickets FOR UPDATE SKIP LOCKED),
-    written AS (
-        UPDATE c360.customer_tickets AS t SET escalated_deadline = t.deadline,
-            priority = CASE WHEN t.priority IN ('low', 'normal') THEN 'high' ELSE t.priority END
-        FROM due WHERE t.id = due.id
-        RETURNING t.id, t.ticket_code, t.customer_id, t.type, t.status, t.deadline, t.order_code, t.assignee,
-            due.priority AS old_priority, t.priority),
-    told AS (
-        INSERT INTO c360.ticket_history (ticket_id, action, from_status, to_status, details, done_by, done_at)
-        SELECT w.id, 'escalate', w.status, w.status,
-               jsonb_build_object('deadline', w.deadline,
-                                  'priority', jsonb_build_object('from', w.old_priority, 'to', w.priority)),
-               c360_raise_priorities.actor, at
-        FROM written AS w WHERE w.priority <> w.old_priority ORDER BY w.id)
-    SELECT w.ticket_code, w.customer_id, w.priority <> w.old_priority,
-           jsonb_strip_nulls(jsonb_build_object('phone', c.phone, 'ticket_code', w.ticket_code, 'type', w.type,
-               'action', 'escalate', 'from_status', w.status, 'status', w.status, 'priority', w.priority,
-               'order_code', w.order_code, 'assignee', w.assignee, 'deadline', w.deadline))
-    FROM written AS w JOIN c360.customers AS c ON c.id = w.customer_id
-    ORDER BY w.id;
-END $$;
-COMMENT ON FUNCTION @extschema@.c360_raise_priorities(text, integer) IS
-'Internal: raises the priority of open tickets whose deadline is near or past, once for each deadline; those that somebody holds are passed over.
-
-actor: who. max_tickets: at most so many; NULL = all.
-Answer: the tickets looked at, whether they were raised, what the activity says.
-Errors: 25006 read only; 55000 not installed.';
-
-CREATE FUNCTION @extschema@.c360_escalate_some(max_tickets integer, OUT looked_at bigint, OUT raised bigint)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    actor text := @extschema@.c360_current_actor();
-    ticket record;
-BEGIN
     looked_at := 0;
     raised := 0;
-    FOR ticket IN SELECT * FROM @extschema@.c360_raise_priorities(actor, c360_escalate_some.max_tickets) LOOP
+    FOR due IN
+        SELECT t.* FROM c360.customer_tickets AS t
+        WHERE t.deadline < at + interval '24 hours' AND t.deadline IS NOT NULL AND t.escalated_deadline IS NULL
+          AND t.status IN ('new', 'processing', 'waiting_carrier') AND t.deleted_at IS NULL
+        ORDER BY t.deadline LIMIT c360_raise_priorities.max_tickets FOR UPDATE SKIP LOCKED
+    LOOP
         looked_at := looked_at + 1;
-        IF ticket.raised THEN
-            raised := raised + 1;
-            PERFORM @extschema@.c360_write_activity('tickets', 'ticket.updated', ticket.customer_id, 'ticket',
-                                                    ticket.code, ticket.payload);
-        END IF;
+        UPDATE c360.customer_tickets AS t SET escalated_deadline = t.deadline,
+            priority = CASE WHEN due.priority IN ('low', 'normal') THEN 'high' ELSE due.priority END
+        WHERE t.id = due.id;
+        CONTINUE WHEN due.priority NOT IN ('low', 'normal');
+        raised := raised + 1;
+        INSERT INTO c360.ticket_history (ticket_id, action, from_status, to_status, details, done_by, done_at)
+        VALUES (due.id, 'escalate', due.status, due.status, jsonb_build_object('deadline', due.deadline,
+                    'priority', jsonb_build_object('from', due.priority, 'to', 'high')), actor, at);
+        PERFORM @extschema@.c360_write_activity('tickets', 'ticket.updated', due.customer_id, 'ticket', due.ticket_code,
+            jsonb_strip_nulls(jsonb_build_object('ticket_code', due.ticket_code, 'type', due.type, 'action', 'escalate',
+                'from_status', due.status, 'status', due.status, 'priority', 'high', 'order_code', due.order_code,
+                'assignee', due.assignee, 'deadline', due.deadline)));
     END LOOP;
 END $$;
-COMMENT ON FUNCTION @extschema@.c360_escalate_some(integer) IS
-'Internal: raises priorities and tells of it.
+COMMENT ON FUNCTION @extschema@.c360_raise_priorities(integer) IS
+'Internal: raises the priority of open tickets whose deadline is near or past, once for each deadline; those that somebody holds are passed over.
 
 max_tickets: at most so many; NULL = all.
 Answer: tickets looked at, tickets raised.
@@ -789,7 +779,7 @@ CREATE FUNCTION @extschema@.c360_escalate_deadlines() RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN (@extschema@.c360_escalate_some(NULL)).raised;
+    RETURN (@extschema@.c360_raise_priorities(NULL)).raised;
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_escalate_deadlines() IS
 'Open tickets whose carrier deadline is less than 24 hours away, or past, get priority high, once for each deadline; urgent ones stay urgent. The job carrier_deadlines does this, too.

@@ -48,7 +48,7 @@ CREATE FUNCTION @extschema@.c360_job_carrier_deadlines() RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN (@extschema@.c360_escalate_some(500)).looked_at;
+    RETURN (@extschema@.c360_raise_priorities(500)).looked_at;
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_job_carrier_deadlines() IS
 'Internal: one batch of the job carrier_deadlines.
