@@ -130,9 +130,13 @@ BEGIN
           FROM (SELECT o.order_code, o.status = 'returned' AS returned FROM c360.customer_orders AS o
                 WHERE o.customer_id = c360_count_orders.customer_id AND o.status IN ('delivered', 'returned')
                 UNION ALL
-                SELECT t.order_code, true FROM c360.customer_tickets AS t JOIN c360.ticket_types AS y ON y.type = t.type
-                WHERE t.customer_id = c360_count_orders.customer_id AND t.status = 'completed'
-                  AND t.order_code IS NOT NULL AND t.deleted_at IS NULL AND y.counts_as_return) AS d
+                SELECT t.order_code, true
+                -- OFFSET: by the customer, even where the planner knows nothing of the table yet
+                FROM (SELECT * FROM c360.customer_tickets AS k
+                      WHERE k.customer_id = c360_count_orders.customer_id OFFSET 0) AS t
+                JOIN c360.ticket_types AS y ON y.type = t.type
+                WHERE t.status = 'completed' AND t.order_code IS NOT NULL AND t.deleted_at IS NULL
+                  AND y.counts_as_return) AS d
           GROUP BY d.order_code) AS c;
     -- written even if nothing changed: a transaction with an older snapshot must see that we were here
     UPDATE c360.customer_order_totals AS t SET total = orders.total, delivered = orders.delivered,

@@ -121,9 +121,10 @@ BEGIN
         RETURN;
     END IF;
     IF compensates AND c360_insert_ticket.order_code IS NOT NULL THEN
-        SELECT t.ticket_code INTO other FROM c360.customer_tickets AS t
-        WHERE t.order_code = c360_insert_ticket.order_code AND t.compensating
-          AND t.status <> 'cancelled' AND t.deleted_at IS NULL
+        -- OFFSET: by the order's code, even where the planner knows nothing of the table yet
+        SELECT t.ticket_code INTO other
+        FROM (SELECT * FROM c360.customer_tickets AS k WHERE k.order_code = c360_insert_ticket.order_code OFFSET 0) AS t
+        WHERE t.compensating AND t.status <> 'cancelled' AND t.deleted_at IS NULL
         ORDER BY t.id LIMIT 1;
     END IF;
 
@@ -375,8 +376,9 @@ BEGIN
             RAISE EXCEPTION USING ERRCODE = 'PT409', MESSAGE = 'ticket is compensated',
                 DETAIL = 'compensated: the order of a compensated ticket stays';
         END IF;
-        SELECT t.ticket_code INTO other FROM c360.customer_tickets AS t
-        WHERE t.order_code = fields ->> 'order_code' AND t.compensating AND t.status <> 'cancelled'
+        SELECT t.ticket_code INTO other
+        FROM (SELECT * FROM c360.customer_tickets AS k WHERE k.order_code = fields ->> 'order_code' OFFSET 0) AS t
+        WHERE t.compensating AND t.status <> 'cancelled'
           AND t.deleted_at IS NULL AND t.id <> c360_write_ticket.ticket_id
           AND (old ->> 'compensating')::boolean AND old ->> 'status' <> 'cancelled'
         ORDER BY t.id LIMIT 1;
