@@ -36,6 +36,37 @@ COMMENT ON FUNCTION @extschema@.c360_require_phone(text) IS
 
 Errors: 22004 NULL; 22023 invalid_phone.';
 
+CREATE FUNCTION @extschema@.c360_require_text(name text, value text, longest integer, required boolean) RETURNS text
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'c360_require_text';
+COMMENT ON FUNCTION @extschema@.c360_require_text(text, text, integer, boolean) IS
+'Internal: refuses a text argument that is too long or, if it is required, missing or blank.
+
+name: of the argument. value: what was given. longest: characters. required: whether it must be there.
+Answer: the value.
+Errors: 22004 missing_argument; 22023 blank; 22001 too_long.';
+
+CREATE FUNCTION @extschema@.c360_require_one_of(name text, value text, allowed text[]) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF c360_require_one_of.value IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = '22004', MESSAGE = 'required argument is missing',
+            DETAIL = 'missing_argument: ' || c360_require_one_of.name;
+    ELSIF c360_require_one_of.value <> ALL (c360_require_one_of.allowed) THEN
+        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'value is not allowed',
+            DETAIL = format('not_allowed: %s "%s"', c360_require_one_of.name, left(c360_require_one_of.value, 64)),
+            HINT = 'Allowed are ' || array_to_string(c360_require_one_of.allowed, ', ') || '.';
+    END IF;
+    RETURN c360_require_one_of.value;
+END $$;
+COMMENT ON FUNCTION @extschema@.c360_require_one_of(text, text, text[]) IS
+'Internal: refuses a word that is not one of those allowed.
+
+name: of the argument. value: what was given. allowed: the words.
+Answer: the value.
+Errors: 22004 missing_argument; 22023 not_allowed.';
+
 CREATE FUNCTION @extschema@.c360_require_customer(phone text) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -11,7 +11,8 @@ DECLARE
     ours bigint;
     granted record;
     -- made below; one of another owner would run his code for all who read it
-    view_names constant text[] := ARRAY['c360_job_status', 'c360_settings', 'c360_stat', 'c360_ticket_list'];
+    view_names constant text[] := ARRAY['c360_activity_list', 'c360_customer_list', 'c360_job_status', 'c360_note_list',
+                                         'c360_settings', 'c360_stat', 'c360_ticket_list', 'customers_without_tpos'];
 BEGIN
     -- two calls at once: the second waits and finds everything done
     PERFORM pg_advisory_xact_lock(hashtext('c360'), hashtext('c360_install'));

@@ -33,6 +33,25 @@
     ON CONFLICT (job) DO UPDATE SET default_schedule = excluded.default_schedule,
         description = excluded.description;
 
+    -- What search needs: trigrams of pg_trgm, in whatever schema that is. A short
+    -- pending list, so that no search has much to read and no writer much to clear.
+    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm') THEN
+        BEGIN
+            EXECUTE format('CREATE EXTENSION pg_trgm SCHEMA %I',
+                           CASE WHEN to_regnamespace('public') IS NULL THEN '@extschema@' ELSE 'public' END);
+        EXCEPTION WHEN insufficient_privilege OR undefined_file OR feature_not_supported THEN
+            RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = 'pg_trgm is missing',
+                DETAIL = 'pg_trgm_missing: ' || SQLERRM,
+                HINT = format('Let a superuser, or whoever may create in this database, run CREATE EXTENSION pg_trgm; '
+                              'it is in the contrib package of the server.');
+        END;
+    END IF;
+    EXECUTE (SELECT format('CREATE INDEX IF NOT EXISTS customers_search_idx ON c360.customers USING gin '
+                           '(name_folded %1$s, email_folded %1$s, address_folded %1$s, phone %1$s) '
+                           'WITH (gin_pending_list_limit = 256)',
+                           quote_ident(n.nspname) || '.gin_trgm_ops')
+             FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm');
+
     -- ENABLE ALWAYS: the replica role, which logical replication uses, skips ordinary triggers.
     CREATE OR REPLACE TRIGGER settings_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.settings
         FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_settings_changed();
@@ -111,6 +130,37 @@
                             WHERE r.job = j.job AND r.id > coalesce(success.id, 0) AND r.error IS NOT NULL) f;
     COMMENT ON VIEW @extschema@.c360_job_status IS
         'Jobs with their last run, failures since the last success, and next run; changed by c360_set_job()';
+
+    CREATE OR REPLACE VIEW @extschema@.c360_customer_list AS
+        SELECT c.id, c.phone, c.name, c.email, c.address, c.carrier, c.status, c.tier, c.status_locked, c.tier_locked,
+               c.tags, c.aliases, c.tpos_id, c.created_source, c.internal_note,
+               CASE WHEN (SELECT @extschema@.c360_level()) <> 'viewer'
+                    THEN coalesce(w.balance + w.virtual_balance, 0) END AS wallet_total,
+               c.created_at, c.updated_at
+        FROM c360.customers c LEFT JOIN c360.customer_wallets w ON w.customer_id = c.id
+        WHERE c.erased_at IS NULL;
+    COMMENT ON VIEW @extschema@.c360_customer_list IS
+        'All customers; sorted by id or created_at, also within a tier or a status, pages cost the same at any depth. wallet_total (đồng) is NULL for callers below agent';
+    CREATE OR REPLACE VIEW @extschema@.c360_note_list AS
+        SELECT n.id, n.customer_id, c.phone, c.name, n.content, n.category, n.pinned, n.created_by, n.created_at
+        FROM c360.customer_notes n JOIN c360.customers c ON c.id = n.customer_id
+        WHERE @extschema@.c360_version() IS NOT NULL AND c.erased_at IS NULL;
+    COMMENT ON VIEW @extschema@.c360_note_list IS
+        'Notes of staff on customers; order=pinned.desc,id.desc shows those of one customer as they should be read';
+    -- a barrier: no function of a caller gets to see rows that he may not
+    CREATE OR REPLACE VIEW @extschema@.c360_activity_list WITH (security_barrier) AS
+        SELECT a.id, a.customer_id, c.phone, c.name, a.topic, a.event, a.reference_type, a.reference_id, a.payload,
+               a.actor, a.created_at
+        FROM c360.customer_activities a LEFT JOIN c360.customers c ON c.id = a.customer_id
+        WHERE a.topic NOT IN ('wallets', 'bank')
+           OR coalesce((SELECT @extschema@.c360_level()) <> 'viewer', false);
+    COMMENT ON VIEW @extschema@.c360_activity_list IS
+        'The timeline of all customers: who changed what and when; what concerns wallets and bank is left out for callers below agent';
+    CREATE OR REPLACE VIEW @extschema@.customers_without_tpos AS
+        SELECT c.id, c.phone, c.name, c.created_at FROM c360.customers c
+        WHERE c.tpos_data IS NULL AND c.erased_at IS NULL AND @extschema@.c360_version() IS NOT NULL;
+    COMMENT ON VIEW @extschema@.customers_without_tpos IS
+        'Customers whose record of the point-of-sale system has not been fetched yet, by c360_upsert_tpos_customer()';
 
     -- nobody slipped one of his in since the check above
     IF EXISTS (SELECT FROM pg_class WHERE relnamespace = '@extschema@'::regnamespace

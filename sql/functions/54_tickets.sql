@@ -192,13 +192,12 @@ AS $$
 #variable_conflict use_column
 DECLARE
     wanted text := @extschema@.c360_require_phone(c360_create_ticket.phone);
+    kind text := @extschema@.c360_require_text('type', c360_create_ticket.type, 200, true);
     actor text := @extschema@.c360_current_actor();
     at timestamptz := clock_timestamp();
     items jsonb := nullif(c360_create_ticket.products, 'null');
     made record;
 BEGIN
-    PERFORM @extschema@.c360_check_text('type', c360_create_ticket.type, 200, true)
-    WHERE c360_create_ticket.type IS NULL OR length(c360_create_ticket.type) > 200 OR c360_create_ticket.type !~ '\S';
     -- what is in order at first sight needs no closer look
     IF NOT (coalesce(length(c360_create_ticket.order_code) <= 200 AND c360_create_ticket.order_code ~ '\S', true)
             AND coalesce(length(c360_create_ticket.tracking_code) <= 200, true)
@@ -217,7 +216,7 @@ BEGIN
     END IF;
     customer_created := false;
     FOR tries IN 1..2 LOOP
-        made := @extschema@.c360_insert_ticket(at, actor, wanted, c360_create_ticket.type, c360_create_ticket.order_code,
+        made := @extschema@.c360_insert_ticket(at, actor, wanted, kind, c360_create_ticket.order_code,
             c360_create_ticket.subject, c360_create_ticket.description, items, c360_create_ticket.refund_amount,
             c360_create_ticket.original_cod, c360_create_ticket.new_cod, c360_create_ticket.tracking_code,
             c360_create_ticket.carrier, c360_create_ticket.priority, c360_create_ticket.reason,
@@ -444,7 +443,7 @@ DECLARE
     ticket record := @extschema@.c360_lock_ticket(c360_step_ticket.ticket_code);
     step record;
 BEGIN
-    PERFORM @extschema@.c360_check_text('note', c360_step_ticket.note, 2000, false);
+    PERFORM @extschema@.c360_require_text('note', c360_step_ticket.note, 2000, false);
     IF c360_step_ticket.to_status IS NOT NULL THEN
         PERFORM @extschema@.c360_require_move(ticket.status, c360_step_ticket.to_status);
     END IF;
@@ -512,7 +511,7 @@ BEGIN
             DETAIL = format('not_allowed: action "%s"', left(c360_ticket_action.action, 64)),
             HINT = 'Allowed are assign, process, wait_carrier, receive_goods, complete, cancel.';
     ELSIF c360_ticket_action.action = 'assign' THEN
-        PERFORM @extschema@.c360_check_text('assignee', c360_ticket_action.assignee, 255, true);
+        PERFORM @extschema@.c360_require_text('assignee', c360_ticket_action.assignee, 255, true);
     END IF;
     changes := @extschema@.c360_ticket_fields(jsonb_strip_nulls(jsonb_build_object(
         'deadline', c360_ticket_action.deadline, 'assignee', c360_ticket_action.assignee)));
@@ -534,7 +533,7 @@ CREATE FUNCTION @extschema@.c360_ticket_note(ticket_code text, note text) RETURN
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM @extschema@.c360_check_text('note', c360_ticket_note.note, 2000, true);
+    PERFORM @extschema@.c360_require_text('note', c360_ticket_note.note, 2000, true);
     PERFORM @extschema@.c360_step_ticket(c360_ticket_note.ticket_code, 'note', NULL, c360_ticket_note.note, '{}');
     RETURN @extschema@.c360_ticket(c360_ticket_note.ticket_code);
 END $$;
@@ -595,7 +594,7 @@ DECLARE
     movement @extschema@.c360_movement;
     pointers jsonb;
 BEGIN
-    PERFORM @extschema@.c360_check_text('note', c360_resolve_ticket.note, 2000, false);
+    PERFORM @extschema@.c360_require_text('note', c360_resolve_ticket.note, 2000, false);
     IF way NOT IN ('credit', 'deposit', 'none') THEN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'value is not allowed',
             DETAIL = format('not_allowed: compensation "%s"', left(way, 64)),
@@ -705,7 +704,7 @@ DECLARE
     lot bigint;
     refusal text;
 BEGIN
-    PERFORM @extschema@.c360_check_text('reason', c360_delete_ticket.reason, 500, false);
+    PERFORM @extschema@.c360_require_text('reason', c360_delete_ticket.reason, 500, false);
     ticket := @extschema@.c360_lock_ticket(c360_delete_ticket.ticket_code);
     IF ticket.compensated THEN
         PERFORM @extschema@.c360_require_accountant();

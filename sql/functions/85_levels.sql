@@ -21,12 +21,19 @@ AS $$
 
     ('c360_sepay_webhook', 'bank_feed'),
 
+    ('c360_activities', 'viewer'),
+    ('c360_customer', 'viewer'),
+    ('c360_customers', 'viewer'),
     ('c360_events_since', 'viewer'),
     ('c360_level', 'viewer'),
     ('c360_open_stream', 'viewer'),
+    ('c360_recent_customers', 'viewer'),
+    ('c360_search_customers', 'viewer'),
     ('c360_ticket', 'viewer'),
 
+    ('c360_add_note', 'agent'),
     ('c360_balance_at', 'agent'),
+    ('c360_change_phone', 'agent'),
     ('c360_create_ticket', 'agent'),
     ('c360_delete_ticket', 'agent'),            -- of a compensated ticket: accountant
     ('c360_escalate_deadlines', 'agent'),
@@ -37,6 +44,8 @@ AS $$
     ('c360_ticket_action', 'agent'),
     ('c360_ticket_note', 'agent'),
     ('c360_update_ticket', 'agent'),
+    ('c360_upsert_customer', 'agent'),
+    ('c360_upsert_tpos_customer', 'agent'),
     ('c360_wallet', 'agent'),
     ('c360_wallet_transactions', 'agent'),
     ('c360_wallets', 'agent'),
@@ -47,6 +56,7 @@ AS $$
     ('c360_deposit', 'accountant'),
     ('c360_expire_all', 'accountant'),
     ('c360_expire_credits', 'accountant'),
+    ('c360_export_customer', 'accountant'),
     ('c360_freeze_wallet', 'accountant'),
     ('c360_ingest_bank_transaction', 'accountant'),
     ('c360_issue_credit', 'accountant'),
@@ -55,6 +65,7 @@ AS $$
     ('c360_verify_wallets', 'accountant'),
     ('c360_withdraw', 'accountant'),
 
+    ('c360_erase_customer', 'admin'),
     ('c360_job_batch', 'admin'),
     ('c360_job_begin', 'admin'),
     ('c360_job_end', 'admin'),
@@ -63,6 +74,8 @@ AS $$
     ('c360_schedule_jobs', 'admin'),
     ('c360_set', 'admin'),
     ('c360_set_job', 'admin'),
+    ('c360_set_status', 'admin'),
+    ('c360_set_tier', 'admin'),
     ('c360_statistics', 'admin'),
     ('c360_unschedule_jobs', 'admin'),
 
@@ -76,7 +89,6 @@ AS $$
 
     ('c360_become_owner', 'internal'),
     ('c360_change_job', 'admin'),
-    ('c360_check_text', 'internal'),
     ('c360_count_orders', 'internal'),
     ('c360_current_actor', 'internal'),
     ('c360_insert_ticket', 'internal'),
@@ -103,8 +115,12 @@ AS $$
     ('c360_require_customer', 'internal'),
     ('c360_require_job', 'internal'),
     ('c360_require_move', 'internal'),
+    ('c360_require_one_of', 'internal'),
     ('c360_require_phone', 'internal'),
     ('c360_require_range', 'internal'),
+    ('c360_require_text', 'internal'),
+    ('c360_require_words', 'internal'),
+    ('c360_save_customer', 'internal'),
     ('c360_set_pg_cron_role', 'admin'),
     ('c360_shift_schedule', 'admin'),
     ('c360_step_ticket', 'internal'),
@@ -122,10 +138,15 @@ CREATE FUNCTION @extschema@.c360_level_views() RETURNS TABLE (view text, level t
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES
+    ('c360_activity_list', 'viewer'),
+    ('c360_customer_list', 'viewer'),
+    ('c360_note_list', 'viewer'),
+    ('c360_ticket_list', 'viewer'),
+    ('customers_without_tpos', 'viewer'),
+
     ('c360_job_status', 'admin'),
     ('c360_settings', 'admin'),
-    ('c360_stat', 'admin'),
-    ('c360_ticket_list', 'viewer')
+    ('c360_stat', 'admin')
 $$;
 COMMENT ON FUNCTION @extschema@.c360_level_views() IS
 'Internal: every view of c360 and the lowest level that may read it.
