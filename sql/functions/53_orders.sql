@@ -84,12 +84,12 @@ DECLARE
     before record;
     orders record;
     returns record;
-    label text;
+    wanted text;
     labelled record;
 BEGIN
     PERFORM @extschema@.c360_become_owner();
     INSERT INTO c360.customer_order_totals (customer_id) VALUES (c360_count_orders.customer_id) ON CONFLICT DO NOTHING;
-    SELECT t.decided INTO before FROM c360.customer_order_totals AS t
+    SELECT t.label INTO before FROM c360.customer_order_totals AS t
     WHERE t.customer_id = c360_count_orders.customer_id FOR UPDATE;
     SELECT count(*) FILTER (WHERE o.status <> 'cancelled') AS total,
            count(*) FILTER (WHERE o.status = 'delivered') AS delivered,
@@ -116,37 +116,39 @@ BEGIN
                 WHERE t.status = 'completed' AND t.order_code IS NOT NULL AND t.deleted_at IS NULL
                   AND y.counts_as_return) AS d
           GROUP BY d.order_code) AS c;
+    SELECT coalesce(s.value, s.default_value)::integer INTO fewest
+    FROM c360.settings AS s WHERE s.name = 'return_label_min_orders';
+    wanted := CASE WHEN returns.decided < fewest THEN NULL
+                   WHEN returns.returned * 2 > returns.decided THEN 'Nguy hiểm'
+                   WHEN returns.returned * 10 > returns.decided * 3 THEN 'Cảnh báo'
+                   WHEN returns.returned * 5 > returns.decided THEN 'Bom hàng'
+                   ELSE 'Bình thường' END;
     -- written even if nothing changed: a transaction with an older snapshot must see that we were here
     UPDATE c360.customer_order_totals AS t SET total = orders.total, delivered = orders.delivered,
         returned = orders.returned, spent = orders.spent, first_order_at = orders.first_order_at,
-        last_order_at = orders.last_order_at, decided = returns.decided, decided_returned = returns.returned
+        last_order_at = orders.last_order_at, decided = returns.decided, decided_returned = returns.returned,
+        label = wanted
     WHERE t.customer_id = c360_count_orders.customer_id;
-
-    SELECT coalesce(s.value, s.default_value)::integer INTO fewest
-    FROM c360.settings AS s WHERE s.name = 'return_label_min_orders';
-    label := CASE WHEN returns.decided >= fewest THEN
-                       CASE WHEN returns.returned * 2 > returns.decided THEN 'Nguy hiểm'
-                            WHEN returns.returned * 10 > returns.decided * 3 THEN 'Cảnh báo'
-                            WHEN returns.returned * 5 > returns.decided THEN 'Bom hàng'
-                            ELSE 'Bình thường' END
-                  WHEN before.decided >= fewest THEN 'Bình thường' END;
     SELECT c.phone, c.status INTO labelled FROM c360.customers AS c
-    WHERE c.id = c360_count_orders.customer_id AND NOT c.status_locked AND c.status NOT IN ('VIP', label)
+    WHERE c.id = c360_count_orders.customer_id AND NOT c.status_locked AND c.status <> 'VIP'
+      AND CASE WHEN wanted IS NOT NULL THEN c.status <> wanted
+               ELSE c.status = before.label AND c.status <> 'Bình thường' END
     FOR NO KEY UPDATE;
     IF FOUND THEN
-        UPDATE c360.customers AS c SET status = label, tpos_fields = array_remove(c.tpos_fields, 'status'),
+        wanted := coalesce(wanted, 'Bình thường');
+        UPDATE c360.customers AS c SET status = wanted, tpos_fields = array_remove(c.tpos_fields, 'status'),
             updated_at = clock_timestamp()
         WHERE c.id = c360_count_orders.customer_id;
         PERFORM @extschema@.c360_write_activity('customers', 'customer.updated', c360_count_orders.customer_id,
             'customer', c360_count_orders.customer_id::text,
             jsonb_build_object('phone', labelled.phone, 'reason', 'return_rate', 'changes',
-                jsonb_build_object('status', jsonb_build_object('from', labelled.status, 'to', label))));
+                jsonb_build_object('status', jsonb_build_object('from', labelled.status, 'to', wanted))));
     END IF;
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_count_orders(bigint) IS
 'Internal: to be called after each change of what a customer''s orders are counted from: counts them anew, under the lock of the row that holds the totals, and sets the label (status) that his return rate gives him.
 
-Below the setting return_label_min_orders nothing is labelled; who falls below it is Bình thường again. VIP and a locked status stay.
+Below the setting return_label_min_orders nothing is labelled; who falls below it loses the label that he got by his rate. VIP and a locked status stay.
 customer_id: the customer.
 Errors: 22003 overflow; 25006 read only; 55000 not installed.';
 

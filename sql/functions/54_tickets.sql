@@ -335,8 +335,8 @@ BEGIN
         FROM c360.ticket_moves AS m WHERE m.from_status = c360_require_move.from_status;
         RAISE EXCEPTION USING ERRCODE = 'PT409', MESSAGE = 'move is not allowed',
             DETAIL = format('move_not_allowed: from %s to %s', c360_require_move.from_status, c360_require_move.to_status),
-            HINT = coalesce(format('From %s a ticket moves to %s.', c360_require_move.from_status, allowed),
-                            format('%s is final.', c360_require_move.from_status));
+            HINT = CASE WHEN allowed IS NULL THEN format('%s is final.', c360_require_move.from_status)
+                        ELSE format('From %s a ticket moves to %s.', c360_require_move.from_status, allowed) END;
     END IF;
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_require_move(text, text) IS
@@ -607,7 +607,7 @@ BEGIN
     way := coalesce(way, ticket.usual_compensation);
     paid := CASE WHEN way IN ('credit', 'deposit') THEN coalesce(c360_resolve_ticket.amount, ticket.refund_amount) END;
     IF ticket.compensated OR ticket.compensation IS NOT NULL AND way NOT IN ('credit', 'deposit') THEN
-        RAISE EXCEPTION USING ERRCODE = 'PT409', MESSAGE = 'ticket is compensated',
+        RAISE EXCEPTION USING ERRCODE = 'PT409', MESSAGE = 'ticket is resolved',
             DETAIL = format('compensated: %s is resolved with %s', ticket.code, ticket.compensation);
     ELSIF ticket.status <> 'completed' THEN
         PERFORM @extschema@.c360_require_move(ticket.status, 'completed');

@@ -28,10 +28,12 @@ CREATE TABLE c360.customer_order_totals (
     first_order_at   timestamptz,
     last_order_at    timestamptz,
     decided          integer NOT NULL DEFAULT 0,
-    decided_returned integer NOT NULL DEFAULT 0
+    decided_returned integer NOT NULL DEFAULT 0,
+    label            text
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE c360.customer_order_totals IS 'Orders of each customer, counted from their rows';
 COMMENT ON COLUMN c360.customer_order_totals.total IS 'orders that are not cancelled';
+COMMENT ON COLUMN c360.customer_order_totals.label IS 'status that the return rate asks for; NULL = too few orders to say';
 COMMENT ON COLUMN c360.customer_order_totals.spent IS 'đồng, of orders neither cancelled nor returned';
 
 -- Since when a customer is on the blacklist; an order dated before is recorded.
