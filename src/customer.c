@@ -8,9 +8,11 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -24,6 +26,7 @@
 extern Datum c360_fold(PG_FUNCTION_ARGS);	/* pure.c */
 
 PG_FUNCTION_INFO_V1(c360_get_or_create_customer);
+PG_FUNCTION_INFO_V1(c360_make_customer);
 
 /* NULL if there is none */
 C360Row *
@@ -164,4 +167,31 @@ Datum
 c360_get_or_create_customer(PG_FUNCTION_ARGS)
 {
 	return c360_call(fcinfo, "c360_get_or_create_customer", get_or_create_customer);
+}
+
+/* For tickets and orders, which say what made the customer. */
+static Datum
+make_customer(PG_FUNCTION_ARGS)
+{
+	char	   *phone = c360_arg_phone(fcinfo, 0, "phone");
+	char	   *name = c360_arg_text(fcinfo, 1, "name", C360_NAME_MAX);
+	char	   *source = c360_arg_required_text(fcinfo, 2, "source", C360_NAME_MAX);
+	C360Store  *store = c360_store_open();
+	bool		created;
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+	TupleDesc	desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = Int64GetDatum(c360_customer_create(store, phone, name, source, &created));
+	values[1] = BoolGetDatum(created);
+	c360_store_close(store);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+Datum
+c360_make_customer(PG_FUNCTION_ARGS)
+{
+	return c360_call(fcinfo, "c360_make_customer", make_customer);
 }

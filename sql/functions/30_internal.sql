@@ -88,6 +88,17 @@ COMMENT ON FUNCTION @extschema@.c360_require_customer(text) IS
 
 Errors: 22004 NULL; 22023 invalid_phone; PT404 customer_not_found.';
 
+CREATE FUNCTION @extschema@.c360_make_customer(phone text, name text, source text,
+    OUT customer_id bigint, OUT customer_created boolean)
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'c360_make_customer';
+COMMENT ON FUNCTION @extschema@.c360_make_customer(text, text, text) IS
+'Internal: the customer with this phone, created if there is none.
+
+phone: any spelling. name: NULL = Khách hàng mới. source: what makes him, as customers.created_source has it.
+Answer: id, and whether he was created.
+Errors: 22004 missing_argument; 22023 invalid_phone; 22001 too_long; 25006 read only; 55000 not installed.';
+
 CREATE FUNCTION @extschema@.c360_require_range(name text, value bigint, lowest bigint, highest bigint) RETURNS void
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -20,12 +20,15 @@
          'what notifications tell: full, or ids (event, id, cursor and customer id only)'),
         ('refund_grace_days', 'integer', 'days', 0, 3650, NULL, '7',
          'least life of a lot that a refund gives back'),
+        ('return_label_min_orders', 'integer', 'orders', 1, 1000, NULL, '3',
+         'from how many decided orders on the return rate sets a customer''s status'),
         ('stream_pass_hours', 'integer', 'hours', 1, 168, NULL, '8',
          'how long a pass of c360_open_stream() holds')
     ON CONFLICT (name) DO UPDATE SET type = excluded.type, unit = excluded.unit,
         minimum = excluded.minimum, maximum = excluded.maximum, choices = excluded.choices,
         default_value = excluded.default_value, description = excluded.description;
     INSERT INTO c360.jobs (job, default_schedule, description) VALUES
+        ('carrier_deadlines', '0 */6 * * *', 'raises the priority of open tickets whose carrier deadline is less than 24 hours away'),
         ('expire_credits', '0 * * * *', 'expires lots past their time; the worker does so at each lot''s own expiry, too')
     ON CONFLICT (job) DO UPDATE SET default_schedule = excluded.default_schedule,
         description = excluded.description;

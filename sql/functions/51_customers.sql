@@ -228,7 +228,8 @@ BEGIN
     ELSIF old.tier = c360_set_tier.tier AND old.tier_locked = wanted_lock THEN
         RETURN;
     END IF;
-    UPDATE c360.customers AS c SET tier = c360_set_tier.tier, tier_locked = wanted_lock, updated_at = clock_timestamp()
+    UPDATE c360.customers AS c SET tier = c360_set_tier.tier, tier_locked = wanted_lock, updated_at = clock_timestamp(),
+        blacklisted_at = CASE WHEN c360_set_tier.tier = 'blacklist' THEN coalesce(c.blacklisted_at, now()) END
     WHERE c.id = old.id;
     PERFORM @extschema@.c360_write_activity('customers',
         CASE WHEN old.tier = c360_set_tier.tier THEN 'customer.updated' ELSE 'customer.tier_changed' END,

@@ -33,13 +33,22 @@ AS $$
     ('c360_recent_customers', 'viewer'),
     ('c360_search_customers', 'viewer'),
     ('c360_sees_money', 'viewer'),
+    ('c360_ticket', 'viewer'),
     ('c360_ticket_metrics', 'viewer'),
 
     ('c360_add_note', 'agent'),
     ('c360_balance_at', 'agent'),
     ('c360_change_phone', 'agent'),
+    ('c360_create_ticket', 'agent'),
+    ('c360_delete_ticket', 'agent'),            -- of a compensated ticket: accountant
+    ('c360_escalate_deadlines', 'agent'),
     ('c360_expiring_credits', 'agent'),
     ('c360_get_or_create_customer', 'agent'),
+    ('c360_record_order', 'agent'),
+    ('c360_resolve_ticket', 'agent'),           -- with credit or deposit: accountant
+    ('c360_ticket_action', 'agent'),
+    ('c360_ticket_note', 'agent'),
+    ('c360_update_ticket', 'agent'),
     ('c360_upsert_customer', 'agent'),
     ('c360_upsert_tpos_customer', 'agent'),
     ('c360_wallet', 'agent'),
@@ -86,7 +95,10 @@ AS $$
 
     ('c360_become_owner', 'internal'),
     ('c360_change_job', 'admin'),
+    ('c360_count_orders', 'internal'),
     ('c360_current_actor', 'internal'),
+    ('c360_insert_ticket', 'internal'),
+    ('c360_job_carrier_deadlines', 'internal'),
     ('c360_job_expire_credits', 'internal'),
     ('c360_job_fail', 'internal'),
     ('c360_job_function', 'internal'),
@@ -98,11 +110,18 @@ AS $$
     ('c360_level_functions', 'internal'),
     ('c360_level_views', 'internal'),
     ('c360_list_jobs', 'admin'),
+    ('c360_lock_payee', 'internal'),
+    ('c360_lock_ticket', 'internal'),
+    ('c360_make_customer', 'internal'),
     ('c360_pg_cron_clock', 'admin'),
     ('c360_pg_cron_put', 'admin'),
+    ('c360_put_order', 'internal'),
+    ('c360_raise_priorities', 'internal'),
+    ('c360_require_accountant', 'internal'),
     ('c360_require_customer', 'internal'),
     ('c360_require_days', 'internal'),
     ('c360_require_job', 'internal'),
+    ('c360_require_move', 'internal'),
     ('c360_require_one_of', 'internal'),
     ('c360_require_phone', 'internal'),
     ('c360_require_range', 'internal'),
@@ -113,7 +132,11 @@ AS $$
     ('c360_shift_schedule', 'admin'),
     ('c360_shop_day', 'internal'),
     ('c360_shop_midnight', 'internal'),
-    ('c360_sweep_job_runs', 'internal')
+    ('c360_step_ticket', 'internal'),
+    ('c360_sweep_job_runs', 'internal'),
+    ('c360_ticket_fields', 'internal'),
+    ('c360_unused_compensation', 'internal'),
+    ('c360_write_ticket', 'internal')
 $$;
 COMMENT ON FUNCTION @extschema@.c360_level_functions() IS
 'Internal: every function of c360 and the lowest level that may call it.
@@ -128,6 +151,7 @@ AS $$
     ('c360_activity_list', 'viewer'),
     ('c360_customer_list', 'viewer'),
     ('c360_note_list', 'viewer'),
+    ('c360_ticket_list', 'viewer'),
     ('customer_360_summary', 'viewer'),
     ('customer_activity_summary', 'viewer'),
     ('customer_statistics', 'viewer'),

@@ -28,8 +28,15 @@ CREATE TABLE c360.customer_order_totals (
     first_order_at   timestamptz,
     last_order_at    timestamptz,
     decided          integer NOT NULL DEFAULT 0,
-    decided_returned integer NOT NULL DEFAULT 0
+    decided_returned integer NOT NULL DEFAULT 0,
+    label            text
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE c360.customer_order_totals IS 'Orders of each customer, counted from their rows';
 COMMENT ON COLUMN c360.customer_order_totals.total IS 'orders that are not cancelled';
+COMMENT ON COLUMN c360.customer_order_totals.label IS 'status that the return rate asks for; NULL = too few orders to say';
 COMMENT ON COLUMN c360.customer_order_totals.spent IS 'đồng, of orders neither cancelled nor returned';
+
+-- Since when a customer is on the blacklist; an order dated before is recorded.
+ALTER TABLE c360.customers ADD COLUMN blacklisted_at timestamptz;
+COMMENT ON COLUMN c360.customers.blacklisted_at IS 'since when he is on the blacklist; NULL while he is not';
+UPDATE c360.customers SET blacklisted_at = updated_at WHERE tier = 'blacklist';

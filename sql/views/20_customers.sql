@@ -9,7 +9,7 @@ CREATE OR REPLACE VIEW @extschema@.c360_customer_list AS
     FROM c360.customers c LEFT JOIN c360.customer_wallets w ON w.customer_id = c.id
     WHERE c.erased_at IS NULL;
 COMMENT ON VIEW @extschema@.c360_customer_list IS
-    'All customers; in order of id, within a tier or a status, too, or of created_at, pages cost the same at any depth. wallet_total (đồng) is NULL for callers below agent';
+    'All customers; sorted by id or created_at, also within a tier or a status, pages cost the same at any depth. wallet_total (đồng) is NULL for callers below agent';
 
 CREATE OR REPLACE VIEW @extschema@.c360_note_list AS
     SELECT n.id, n.customer_id, c.phone, c.name, n.content, n.category, n.pinned, n.created_by, n.created_at

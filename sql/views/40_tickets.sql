@@ -1,4 +1,24 @@
--- Tickets in numbers. Deleted ones are left out.
+-- Tickets, and tickets in numbers. Deleted ones are left out.
+
+CREATE OR REPLACE VIEW @extschema@.c360_ticket_list AS
+    SELECT t.id, t.ticket_code, t.customer_id, c.phone, c.name, t.type, y.label AS type_label, t.status,
+           t.priority, CASE t.priority WHEN 'urgent' THEN 1 WHEN 'high' THEN 2 WHEN 'normal' THEN 3 ELSE 4 END
+               AS priority_rank,
+           t.deadline, coalesce(t.deadline, 'infinity'::timestamptz) AS deadline_order,
+           t.order_code, t.tracking_code, t.carrier, t.subject, t.description, t.products, t.attachments,
+           CASE WHEN (SELECT @extschema@.c360_level() <> 'viewer') THEN t.original_cod END AS original_cod,
+           CASE WHEN (SELECT @extschema@.c360_level() <> 'viewer') THEN t.new_cod END AS new_cod,
+           CASE WHEN (SELECT @extschema@.c360_level() <> 'viewer') THEN t.refund_amount END AS refund_amount,
+           t.reason, t.assignee, t.duplicate_allowed, t.goods_received_at, t.compensation, t.compensated_at,
+           CASE WHEN (SELECT @extschema@.c360_level() <> 'viewer') THEN t.credit_id END AS credit_id,
+           CASE WHEN (SELECT @extschema@.c360_level() <> 'viewer') THEN t.transaction_id END AS transaction_id,
+           t.created_by, t.created_at, t.completed_at
+    FROM c360.customer_tickets t
+    JOIN c360.customers c ON c.id = t.customer_id
+    JOIN c360.ticket_types y ON y.type = t.type
+    WHERE t.deleted_at IS NULL;
+COMMENT ON VIEW @extschema@.c360_ticket_list IS
+    'Tickets that are not deleted, with phone and name of their customers; in order by priority_rank, deadline_order, id. Amounts (đồng), credit_id and transaction_id are NULL for level viewer';
 
 -- Each count is one walk over its own part of an index; what is left of all is
 -- completed, the commonest status.

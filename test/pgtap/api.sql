@@ -97,6 +97,32 @@ SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
     ('c360_fold', '(raw text) -> text')
 ) AS t (name, expected);
 
+-- Orders, tickets
+SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
+    ('c360_record_order', '(phone text, order_code text, amount bigint,'
+        ' ordered_at timestamp with time zone DEFAULT now(), status text DEFAULT ''pending''::text)'
+        ' -> TABLE(order_id bigint, customer_id bigint, customer_created boolean)'),
+    ('c360_create_ticket', '(phone text, type text, order_code text DEFAULT NULL::text,'
+        ' subject text DEFAULT NULL::text, description text DEFAULT NULL::text,'
+        ' products jsonb DEFAULT NULL::jsonb, refund_amount bigint DEFAULT NULL::bigint,'
+        ' original_cod bigint DEFAULT NULL::bigint, new_cod bigint DEFAULT NULL::bigint,'
+        ' tracking_code text DEFAULT NULL::text, carrier text DEFAULT NULL::text,'
+        ' priority text DEFAULT NULL::text, reason text DEFAULT NULL::text,'
+        ' deadline timestamp with time zone DEFAULT NULL::timestamp with time zone,'
+        ' assignee text DEFAULT NULL::text, allow_duplicate boolean DEFAULT false)'
+        ' -> TABLE(ticket_id bigint, ticket_code text, customer_id bigint, customer_created boolean)'),
+    ('c360_ticket', '(ticket_code text) -> jsonb'),
+    ('c360_update_ticket', '(ticket_code text, changes jsonb) -> jsonb'),
+    ('c360_ticket_action', '(ticket_code text, action text, note text DEFAULT NULL::text,'
+        ' deadline timestamp with time zone DEFAULT NULL::timestamp with time zone,'
+        ' assignee text DEFAULT NULL::text) -> jsonb'),
+    ('c360_ticket_note', '(ticket_code text, note text) -> jsonb'),
+    ('c360_resolve_ticket', '(ticket_code text, amount bigint DEFAULT NULL::bigint,'
+        ' compensation text DEFAULT NULL::text, note text DEFAULT NULL::text) -> jsonb'),
+    ('c360_delete_ticket', '(ticket_code text, reason text DEFAULT NULL::text) -> void'),
+    ('c360_escalate_deadlines', '() -> bigint')
+) AS t (name, expected);
+
 -- Events
 SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
     ('c360_events_since', '(after text DEFAULT NULL::text, channels text[] DEFAULT NULL::text[],'

@@ -3,6 +3,7 @@
 SELECT balance FROM c360_deposit('0921000001', 100, idempotency_key => 'read only');
 SELECT lots -> 0 ->> 'credit_id' AS lot FROM c360_issue_credit('0921000001', 10, 'MANUAL', 'lot', '2099-01-01') \gset
 SELECT transaction_id AS taken FROM c360_withdraw('0921000001', 5) \gset
+SELECT ticket_code AS ticket FROM c360_create_ticket('0921000001', 'OTHER', subject => 'a') \gset
 CREATE TABLE test.calls (name text PRIMARY KEY, command text);
 INSERT INTO test.calls VALUES
     ('c360_deposit', $$SELECT c360_deposit('0921000001', 1)$$),
@@ -35,6 +36,14 @@ INSERT INTO test.calls VALUES
     ('c360_schedule_jobs', 'SELECT c360_schedule_jobs()'),
     ('c360_unschedule_jobs', 'SELECT c360_unschedule_jobs()'),
     ('c360_open_stream', $$SELECT c360_open_stream()$$),
+    ('c360_record_order', $$SELECT c360_record_order('0921000001', 'RO1', 1)$$),
+    ('c360_create_ticket', $$SELECT c360_create_ticket('0921000001', 'OTHER')$$),
+    ('c360_update_ticket', format($$SELECT c360_update_ticket(%L, '{"subject": "b"}')$$, :'ticket')),
+    ('c360_ticket_action', format($$SELECT c360_ticket_action(%L, 'process')$$, :'ticket')),
+    ('c360_ticket_note', format($$SELECT c360_ticket_note(%L, 'n')$$, :'ticket')),
+    ('c360_resolve_ticket', format($$SELECT c360_resolve_ticket(%L)$$, :'ticket')),
+    ('c360_delete_ticket', format($$SELECT c360_delete_ticket(%L)$$, :'ticket')),
+    ('c360_escalate_deadlines', $$SELECT c360_escalate_deadlines()$$),
     ('c360_install', $$SELECT c360_install()$$);
 -- a retry would change nothing, but it locks
 INSERT INTO test.calls VALUES ('retry', $$SELECT c360_deposit('0921000001', 100, idempotency_key => 'read only')$$);
@@ -71,6 +80,8 @@ SELECT count(*) > 0 AS jobs FROM c360_job_status;
 SELECT count(*) FROM c360_events_since();
 SELECT left(c360_events(), 11);
 SELECT count(*) FROM c360_stat;
+SELECT c360_ticket(:'ticket') ->> 'subject' AS subject;
+SELECT subject FROM c360_ticket_list WHERE ticket_code = :'ticket';
 RESET default_transaction_read_only;
 SELECT balance, virtual_balance FROM c360_wallet('0921000001');
 DROP TABLE test.calls;

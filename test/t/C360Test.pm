@@ -15,8 +15,15 @@ our @EXPORT = qw(
     new_node new_database install error_of rows_of session_query
     catalog_text table_texts sequence_texts same_text same_tables
     fill_every_table guard_works verify_is_empty
-    @WRITES @READS %NOT_CALLED routines
+    @WRITES @READS %NOT_CALLED routines shop_year
 );
+
+# Ticket codes have the year of the shop's clock.
+sub shop_year
+{
+    return 1900 + (gmtime(time + 7 * 3600))[5];
+}
+my $first_ticket = 'TV-' . shop_year() . '-00001';
 
 # One call of each function. On tables just installed they succeed in this
 # order: ids begin at 1, and the withdrawal is transaction 3.
@@ -52,6 +59,15 @@ our @WRITES = (
     [ 'c360_set_job', q{SELECT c360_set_job('expire_credits', '5 * * * *', true)} ],
     [ 'c360_unschedule_jobs', q{SELECT c360_unschedule_jobs()} ],
     [ 'c360_open_stream', q{SELECT c360_open_stream('{wallets,wallet:0912345678}')} ],
+    [ 'c360_record_order', q{SELECT c360_record_order('0912345678', 'DH1', 200000, '2026-01-02', 'delivered')} ],
+    [ 'c360_create_ticket', q{SELECT c360_create_ticket('0912345678', 'HOAN', 'DH1', refund_amount => 1000)} ],
+    [ 'c360_update_ticket', qq{SELECT c360_update_ticket('$first_ticket', '{"subject": "broken"}')} ],
+    [ 'c360_ticket_action', qq{SELECT c360_ticket_action('$first_ticket', 'wait_carrier', deadline => '2026-01-03')} ],
+    [ 'c360_ticket_note', qq{SELECT c360_ticket_note('$first_ticket', 'called')} ],
+    [ 'c360_escalate_deadlines', q{SELECT c360_escalate_deadlines()} ],
+    [ 'c360_resolve_ticket', qq{SELECT c360_resolve_ticket('$first_ticket')} ],
+    [ 'c360_create_ticket', q{SELECT c360_create_ticket('0912345678', 'OTHER')} ],
+    [ 'c360_delete_ticket', qq{SELECT c360_delete_ticket('} . ($first_ticket =~ s/1$/2/r) . q{')} ],
 );
 
 our @READS = (
@@ -71,6 +87,7 @@ our @READS = (
     [ 'c360_events_since', q{SELECT c360_events_since()} ],
     [ 'c360_events', q{SELECT c360_events()} ],
     [ 'c360_statistics', q{SELECT c360_statistics()} ],
+    [ 'c360_ticket', qq{SELECT c360_ticket('$first_ticket')} ],
 );
 
 # Routines that nobody calls by themselves: triggers' functions are left out
@@ -81,7 +98,9 @@ our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_cur
     c360_require_customer c360_require_job c360_list_jobs c360_change_job c360_job_function c360_job_expire_credits
     c360_job_lock c360_job_unlock c360_job_open c360_job_note c360_job_begin c360_job_batch c360_job_end
     c360_job_fail c360_sweep_job_runs c360_pg_cron_clock c360_pg_cron_put c360_set_pg_cron_role
-    c360_schedule_jobs);
+    c360_schedule_jobs c360_make_customer c360_put_order c360_count_orders c360_insert_ticket c360_lock_ticket
+    c360_require_move c360_write_ticket c360_step_ticket c360_require_accountant c360_lock_payee
+    c360_unused_compensation c360_raise_priorities c360_job_carrier_deadlines c360_ticket_fields);
 
 # A cluster whose databases are UTF-8 and whose superuser is postgres, whatever
 # the environment says.
@@ -395,6 +414,19 @@ FROM (VALUES (1, 'in', 70000, '0987654321 ck'),
              (6, 'out', 20000, '0912345678'),
              (7, 'in', 9223372036854775807, '0912345678'),
              (1, 'in', 71000, '0987654321 ck')) AS t (id, direction, amount, content);
+-- orders, tickets in every status, one of them deleted
+SELECT c360_record_order('0912345678', 'DH1', 300000, '2026-01-02', 'delivered'), c360_record_order('0912345678', E'DH\\t2', 0),
+       c360_record_order('0987654321', 'DH3', 100000, '2026-01-02', 'returned'), c360_record_order('0905555555', 'DH4', 1, '2026-01-02', 'cancelled');
+SELECT c360_create_ticket('0912345678', 'BOOM', 'DH1', E'tab\\t \\\\', 'text', '[{"name": "áo", "n": 2}]', 40000, 300000, 260000, 'VD1', 'GHN',
+                          'urgent', 'sai', now() + interval '1 day', 'an');
+SELECT c360_create_ticket('0912345678', 'HOAN', 'DH1', allow_duplicate => true, refund_amount => 30000);
+SELECT c360_create_ticket('0987654321', type) FROM unnest('{DOI,OTHER,THIEU,WARRANTY}'::text[]) AS type;
+SELECT c360_resolve_ticket(ticket_code) FROM c360.customer_tickets WHERE type IN ('BOOM', 'HOAN', 'DOI') ORDER BY id;
+SELECT c360_ticket_action(ticket_code, 'wait_carrier', 'gọi', now(), 'bình'), c360_update_ticket(ticket_code, '{"attachments": ["a.jpg"]}')
+FROM c360.customer_tickets WHERE type = 'OTHER';
+SELECT c360_escalate_deadlines();
+SELECT c360_ticket_action(ticket_code, 'process'), c360_ticket_action(ticket_code, 'cancel', 'gone'), c360_delete_ticket(ticket_code, 'twice')
+FROM c360.customer_tickets WHERE type = 'THIEU';
 SELECT c360_issue_credit('0912345678', 7000, 'MANUAL', 'E', clock_timestamp() + interval '100 milliseconds');
 SQL
 
