@@ -11,6 +11,7 @@ EXTENSION = c360
 EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" c360.control)
 
 STEPS = $(sort $(wildcard sql/tables/*.sql))
+VIEWS = $(sort $(wildcard sql/views/*.sql))
 FUNCTIONS = $(sort $(wildcard sql/functions/*.sql))
 SCRIPT = sql/c360--$(EXTVERSION).sql
 
@@ -73,10 +74,14 @@ endif
 
 $(OBJS): $(wildcard src/*.h) Makefile
 
-# c360_install() holds the steps of sql/tables/, each behind its number.
-$(SCRIPT): $(FUNCTIONS) $(STEPS) Makefile c360.control
-	@{ for part in $(FUNCTIONS); do \
-	     cat $$part; echo; \
+# c360_install() holds the steps of sql/tables/, each behind its number, and
+# the views of sql/views/, whose names it checks first.
+$(SCRIPT): $(FUNCTIONS) $(STEPS) $(VIEWS) Makefile c360.control
+	@names=$$(sed -n 's/^CREATE OR REPLACE VIEW @extschema@\.\([a-z0-9_]*\) .*/\1/p' $(VIEWS) | sort | paste -sd, -); \
+	 { for part in $(FUNCTIONS); do \
+	     sed "s/@view_names@/$$names/" $$part | \
+	     awk -v files="$(VIEWS)" '!/-- @views@/ { print; next } { n = split(files, file, " "); \
+	         for (i = 1; i <= n; i++) while ((getline line < file[i]) > 0) print line }'; echo; \
 	     case $$part in */40_install_begin.sql) number=0; for step in $(STEPS); do \
 	       number=$$((number + 1)); name=$$(basename $$step .sql); \
 	       echo "    IF installed < $$number THEN"; \

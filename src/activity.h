@@ -18,6 +18,7 @@ typedef struct C360Activity
 	int64		customer_id;	/* 0 = none */
 	const char *reference_type;
 	int64		reference_id;
+	const char *reference_text; /* instead of reference_id, if set */
 	Jsonb	   *payload;
 	const char *actor;			/* these three: looked up here if not set */
 	const char *session_user_name;

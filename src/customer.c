@@ -8,9 +8,11 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -21,8 +23,11 @@
 #include "phone.h"
 #include "query.h"
 
+extern Datum c360_fold(PG_FUNCTION_ARGS);	/* pure.c */
+
 PG_FUNCTION_INFO_V1(c360_get_or_create_customer);
 PG_FUNCTION_INFO_V1(c360_require_customer);
+PG_FUNCTION_INFO_V1(c360_make_customer);
 
 /* NULL if there is none */
 C360Row *
@@ -69,25 +74,32 @@ announce_creation(C360Store *store, int64 id, const char *phone, const char *nam
 	c360_activity_write(store, &activity);
 }
 
+static Datum
+folded(const char *value)
+{
+	return DirectFunctionCall1(c360_fold, CStringGetTextDatum(value));
+}
+
 /* Inserts the row unless somebody else did; 0 then. */
 static int64
 insert_customer(const char *phone, const char *name, const char *source)
 {
 	static C360Query insert = {
-		"INSERT INTO c360.customers (phone, name, carrier, created_source)"
-		" VALUES ($1, coalesce($2, 'Khách hàng mới'), $3, $4)"
+		"INSERT INTO c360.customers (phone, name, name_folded, carrier, created_source)"
+		" VALUES ($1, coalesce($2, 'Khách hàng mới'), $5, $3, $4)"
 		" ON CONFLICT (phone) DO NOTHING RETURNING id",
-		4, {TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL
+		5, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL
 	};
 	const char *carrier = c360_phone_carrier(phone, strlen(phone));
-	Datum		values[4] = {0};
-	char		nulls[4] = {' ', ' ', ' ', ' '};
+	Datum		values[5] = {0};
+	char		nulls[5] = {' ', ' ', ' ', ' ', ' '};
 	int64		id = 0;
 	bool		isnull;
 
 	SPI_connect();
 	values[0] = CStringGetTextDatum(phone);
 	values[3] = CStringGetTextDatum(source);
+	values[4] = folded(name != NULL ? name : "Khách hàng mới");
 	if (name != NULL)
 		values[1] = CStringGetTextDatum(name);
 	else
@@ -175,4 +187,31 @@ c360_require_customer(PG_FUNCTION_ARGS)
 	if (id == 0)
 		c360_customer_unknown(phone);
 	PG_RETURN_INT64(id);
+}
+
+/* For tickets and orders, which say what made the customer. */
+static Datum
+make_customer(PG_FUNCTION_ARGS)
+{
+	char	   *phone = c360_arg_phone(fcinfo, 0, "phone");
+	char	   *name = c360_arg_text(fcinfo, 1, "name", C360_NAME_MAX);
+	char	   *source = c360_arg_required_text(fcinfo, 2, "source", C360_NAME_MAX);
+	C360Store  *store = c360_store_open();
+	bool		created;
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+	TupleDesc	desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = Int64GetDatum(c360_customer_create(store, phone, name, source, &created));
+	values[1] = BoolGetDatum(created);
+	c360_store_close(store);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+Datum
+c360_make_customer(PG_FUNCTION_ARGS)
+{
+	return c360_call(fcinfo, "c360_make_customer", make_customer);
 }

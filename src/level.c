@@ -30,6 +30,7 @@
 #include "storage.h"
 
 PG_FUNCTION_INFO_V1(c360_level);
+PG_FUNCTION_INFO_V1(c360_sees_money);
 
 static const char *const level_names[] = {
 	[C360_LEVEL_NONE] = NULL,
@@ -134,4 +135,11 @@ c360_level(PG_FUNCTION_ARGS)
 	if (level == C360_LEVEL_NONE)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(level_names[level]));
+}
+
+/* Views ask this once for each of their columns of money. */
+Datum
+c360_sees_money(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(c360_level_of(GetOuterUserId()) >= C360_LEVEL_AGENT);
 }

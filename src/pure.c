@@ -1,6 +1,6 @@
 /*
  * pure.c
- *	  The SQL face of the pure parts: phone numbers and transfer contents.
+ *	  The SQL face of the pure parts: phone numbers, transfer contents, folding.
  */
 #include "postgres.h"
 
@@ -14,6 +14,7 @@
 #include "call.h"
 #include "catalog/pg_type_d.h"
 #include "compat.h"
+#include "fold.h"
 #include "phone.h"
 #include "transfer.h"
 
@@ -28,6 +29,8 @@ PG_FUNCTION_INFO_V1(c360_normalize_phone);
 PG_FUNCTION_INFO_V1(c360_carrier_of_phone);
 PG_FUNCTION_INFO_V1(c360_require_phone);
 PG_FUNCTION_INFO_V1(c360_parse_transfer);
+PG_FUNCTION_INFO_V1(c360_fold);
+PG_FUNCTION_INFO_V1(c360_require_text);
 
 Datum
 c360_normalize_phone(PG_FUNCTION_ARGS)
@@ -60,6 +63,25 @@ Datum
 c360_require_phone(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TEXT_P(cstring_to_text(c360_arg_phone(fcinfo, 0, "phone")));
+}
+
+/*
+ * A text argument: its name, the value, how many characters it may have, and
+ * whether it must be there and not blank.
+ */
+Datum
+c360_require_text(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *value;
+
+	if (PG_GETARG_BOOL(3))
+		value = c360_arg_required_text(fcinfo, 1, name, PG_GETARG_INT32(2));
+	else
+		value = c360_arg_text(fcinfo, 1, name, PG_GETARG_INT32(2));
+	if (value == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(PG_GETARG_DATUM(1));
 }
 
 static C360Ignored *
@@ -131,4 +153,16 @@ c360_parse_transfer(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+Datum
+c360_fold(PG_FUNCTION_ARGS)
+{
+	text	   *raw = PG_GETARG_TEXT_PP(0);
+	size_t		length = VARSIZE_ANY_EXHDR(raw);
+	text	   *folded = palloc(VARHDRSZ + length);
+
+	length = c360_fold_text(VARDATA_ANY(raw), length, VARDATA(folded));
+	SET_VARSIZE(folded, VARHDRSZ + length);
+	PG_RETURN_TEXT_P(folded);
 }

@@ -93,7 +93,9 @@ check_fuzz () {
     fuzz phone src/phone.c >"$work/fuzz/phone.log" 2>&1 & phone=$!
     fuzz transfer src/phone.c src/transfer.c >"$work/fuzz/transfer.log" 2>&1 & transfer=$!
     fuzz cron src/cron.c >"$work/fuzz/cron.log" 2>&1 & cron=$!
+    fuzz fold src/fold.c >"$work/fuzz/fold.log" 2>&1 & fold=$!
     wait "$phone" || failed="phone"
+    wait "$fold" || failed="$failed fold"
     wait "$transfer" || failed="$failed transfer"
     wait "$cron" || failed="$failed cron"
     for name in $failed; do
@@ -104,7 +106,7 @@ check_fuzz () {
         done
     done
     [ -z "$failed" ] || return 1
-    for name in phone transfer cron; do
+    for name in phone transfer cron fold; do
         echo "$name: $(tail -n 1 "$work/fuzz/$name.log")"
     done
 }

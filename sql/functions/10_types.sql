@@ -50,6 +50,40 @@ CREATE TYPE @extschema@.c360_wallet_transaction_row AS (
 );
 COMMENT ON TYPE @extschema@.c360_wallet_transaction_row IS 'A row of the ledger with both balances after it; amounts in đồng';
 
+CREATE TYPE @extschema@.c360_customer_row AS (
+    id             bigint,
+    phone          text,
+    name           text,
+    email          text,
+    address        text,
+    carrier        text,
+    status         text,
+    tier           text,
+    status_locked  boolean,
+    tier_locked    boolean,
+    tags           text[],
+    aliases        text[],
+    tpos_id        text,
+    created_source text,
+    internal_note  text,
+    wallet_total   bigint,
+    created_at     timestamptz,
+    updated_at     timestamptz
+);
+COMMENT ON TYPE @extschema@.c360_customer_row IS 'A customer; wallet_total is real and virtual balance in đồng, NULL for callers below agent';
+
+CREATE TYPE @extschema@.c360_activity_row AS (
+    id             bigint,
+    topic          text,
+    event          text,
+    reference_type text,
+    reference_id   text,
+    payload        jsonb,
+    actor          text,
+    created_at     timestamptz
+);
+COMMENT ON TYPE @extschema@.c360_activity_row IS 'A row of a customer''s timeline: what happened to what, details, who did it and when';
+
 CREATE TYPE @extschema@.c360_bank_result AS (
     bank_transaction_id bigint,
     result              text,

@@ -38,3 +38,12 @@ ignored: numbers that never count, in any spelling (the shop''s own accounts and
 At most 1,000,000 bytes of content and 1,000 ignored numbers.
 Answer: kind (qr_code, phone or part), value (upper case, normalized, as written), position (in characters, from 1), confidence (0 to 1).
 Errors: 22001 too_long; 22023 too_many.';
+
+CREATE FUNCTION @extschema@.c360_fold(raw text) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'c360_fold';
+COMMENT ON FUNCTION @extschema@.c360_fold(text) IS
+'Text as search compares it: lower case, without Vietnamese and other Latin accents, one blank between words and none around them.
+
+raw: precomposed, with combining marks, full-width or plain.
+Answer: the folded text; other scripts stay as they are.';

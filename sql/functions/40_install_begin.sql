@@ -1,5 +1,6 @@
 -- The tables. The build puts the steps of sql/tables/ between this file and
--- the next one; each runs once, in order, and older tables catch up.
+-- the next one; each runs once, in order, and older tables catch up. The views
+-- of sql/views/ go into the next file.
 
 CREATE FUNCTION @extschema@.c360_install() RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -11,7 +12,7 @@ DECLARE
     ours bigint;
     granted record;
     -- made below; one of another owner would run his code for all who read it
-    view_names constant text[] := ARRAY['c360_job_status', 'c360_settings', 'c360_stat'];
+    view_names constant text[] := '{@view_names@}';   -- the build lists those of sql/views/ here
 BEGIN
     -- two calls at once: the second waits and finds everything done
     PERFORM pg_advisory_xact_lock(hashtext('c360'), hashtext('c360_install'));
@@ -31,11 +32,14 @@ BEGIN
             HINT = 'Call c360_install() as that owner (SET ROLE), or let a superuser hand it over.';
     END IF;
     IF NOT (has_function_privilege('@extschema@.c360_refuse_change()', 'EXECUTE')
-            AND has_function_privilege('@extschema@.c360_settings_changed()', 'EXECUTE')) THEN
+            AND has_function_privilege('@extschema@.c360_settings_changed()', 'EXECUTE')
+            AND has_function_privilege('@extschema@.c360_write_activity(text, text, bigint, text, text, jsonb)', 'EXECUTE')) THEN
         RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = 'missing privilege on the trigger functions',
-            DETAIL = 'trigger_functions: whoever owns the tables makes the triggers on them',
+            DETAIL = 'trigger_functions: whoever owns the tables makes the triggers on them and writes the activities',
             HINT = format('GRANT EXECUTE ON FUNCTION @extschema@.c360_install(), @extschema@.c360_refuse_change(), '
-                          '@extschema@.c360_settings_changed(), @extschema@.c360_apply_level(regrole, text), '
+                          '@extschema@.c360_settings_changed(), '
+                          '@extschema@.c360_write_activity(text, text, bigint, text, text, jsonb), '
+                          '@extschema@.c360_apply_level(regrole, text), '
                           '@extschema@.c360_grant(regrole, text), @extschema@.c360_revoke(regrole) TO %I;', current_user);
     END IF;
     IF to_regnamespace('c360') IS NULL THEN

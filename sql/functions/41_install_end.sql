@@ -20,15 +20,39 @@
          'what notifications tell: full, or ids (event, id, cursor and customer id only)'),
         ('refund_grace_days', 'integer', 'days', 0, 3650, NULL, '7',
          'least life of a lot that a refund gives back'),
+        ('return_label_min_orders', 'integer', 'orders', 1, 1000, NULL, '3',
+         'from how many decided orders on the return rate sets a customer''s status'),
         ('stream_pass_hours', 'integer', 'hours', 1, 168, NULL, '8',
          'how long a pass of c360_open_stream() holds')
     ON CONFLICT (name) DO UPDATE SET type = excluded.type, unit = excluded.unit,
         minimum = excluded.minimum, maximum = excluded.maximum, choices = excluded.choices,
         default_value = excluded.default_value, description = excluded.description;
     INSERT INTO c360.jobs (job, default_schedule, description) VALUES
+        ('carrier_deadlines', '0 */6 * * *', 'raises the priority of open tickets whose carrier deadline is less than 24 hours away'),
         ('expire_credits', '0 * * * *', 'expires lots past their time; the worker does so at each lot''s own expiry, too')
     ON CONFLICT (job) DO UPDATE SET default_schedule = excluded.default_schedule,
         description = excluded.description;
+
+    -- What search needs: trigrams of pg_trgm, in whatever schema that is. A short
+    -- pending list, so that no search has much to read and no writer much to clear.
+    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm') THEN
+        BEGIN
+            EXECUTE format('CREATE EXTENSION pg_trgm SCHEMA %I',
+                           CASE WHEN to_regnamespace('public') IS NULL THEN '@extschema@' ELSE 'public' END);
+        EXCEPTION WHEN insufficient_privilege OR undefined_file OR feature_not_supported THEN
+            RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = 'pg_trgm is missing',
+                DETAIL = 'pg_trgm_missing: ' || SQLERRM,
+                HINT = format('Let a superuser, or whoever may create in this database, run CREATE EXTENSION pg_trgm; '
+                              'it is in the contrib package of the server.');
+        END;
+    END IF;
+    IF to_regclass('c360.customers_search_idx') IS NULL THEN
+        EXECUTE (SELECT format('CREATE INDEX customers_search_idx ON c360.customers USING gin '
+                               '(name_folded %1$s, email_folded %1$s, address_folded %1$s, phone %1$s) '
+                               'WITH (gin_pending_list_limit = 256)',
+                               quote_ident(n.nspname) || '.gin_trgm_ops')
+                 FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm');
+    END IF;
 
     -- ENABLE ALWAYS: the replica role, which logical replication uses, skips ordinary triggers.
     CREATE OR REPLACE TRIGGER settings_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.settings
@@ -50,26 +74,7 @@
     ALTER TABLE c360.virtual_credit_uses ENABLE ALWAYS TRIGGER ledger_guard;
     ALTER TABLE c360.virtual_credit_uses ENABLE ALWAYS TRIGGER ledger_truncate_guard;
 
-    CREATE OR REPLACE VIEW @extschema@.c360_stat AS
-        SELECT ticks, notifications, lag, backlog, ring_overflow, last_error
-        FROM @extschema@.c360_statistics()
-        WHERE NOT EXISTS (SELECT FROM c360.event_ticks WHERE false);    -- goes with the tables, too
-    COMMENT ON VIEW @extschema@.c360_stat IS
-        'The workers of this database since the server started: ticks, notifications, time from commit to notification at the last tick, events not yet announced (10,000 at most are counted), errors lost to a full ring, last failure of a worker';
-    CREATE OR REPLACE VIEW @extschema@.c360_settings AS
-        SELECT name, coalesce(value, default_value) AS value, type, unit,
-               default_value AS "default", description
-        FROM c360.settings
-        WHERE @extschema@.c360_version() IS NOT NULL;   -- goes with the extension
-    COMMENT ON VIEW @extschema@.c360_settings IS
-        'Business rules of the shop and their values; changed by c360_set()';
-
-    CREATE OR REPLACE VIEW @extschema@.c360_job_status AS
-        SELECT job, schedule, enabled, last_start, last_end, rows, error, failures, next_run
-        FROM @extschema@.c360_job_plan()
-        WHERE NOT EXISTS (SELECT FROM c360.jobs WHERE false);           -- goes with the tables, too
-    COMMENT ON VIEW @extschema@.c360_job_status IS
-        'Jobs with their last run, failures since the last success, and next run; changed by c360_set_job()';
+    -- @views@: here the build puts sql/views/*.sql
 
     -- nobody slipped one of his in since the check above
     IF EXISTS (SELECT FROM pg_class WHERE relnamespace = '@extschema@'::regnamespace

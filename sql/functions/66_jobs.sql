@@ -49,6 +49,18 @@ COMMENT ON FUNCTION @extschema@.c360_job_expire_credits() IS
 Answer: lots expired, 0 when none is left.
 Errors: 25006 read only; 55000 not installed.';
 
+CREATE FUNCTION @extschema@.c360_job_carrier_deadlines() RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (@extschema@.c360_raise_priorities(500)).looked_at;
+END $$;
+COMMENT ON FUNCTION @extschema@.c360_job_carrier_deadlines() IS
+'Internal: one batch of the job carrier_deadlines.
+
+Answer: tickets looked at, 0 when none is left.
+Errors: 25006 read only; 55000 not installed.';
+
 -- One run at a time.
 
 CREATE FUNCTION @extschema@.c360_job_lock(job text, of_transaction boolean) RETURNS boolean

@@ -10,6 +10,7 @@ CREATE FUNCTION @extschema@.c360_level_functions() RETURNS TABLE (function text,
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES
+    ('c360_fold', 'public'),
     ('c360_next_run', 'public'),
     ('c360_normalize_phone', 'public'),
     ('c360_parse_transfer', 'public'),
@@ -20,14 +21,38 @@ AS $$
 
     ('c360_sepay_webhook', 'bank_feed'),
 
+    ('c360_activities', 'viewer'),
+    ('c360_consolidated_transactions', 'viewer'),
+    ('c360_customer', 'viewer'),
+    ('c360_customers', 'viewer'),
+    ('c360_daily_summary', 'viewer'),
+    ('c360_dashboard', 'viewer'),
     ('c360_events_since', 'viewer'),
     ('c360_level', 'viewer'),
     ('c360_open_stream', 'viewer'),
+    ('c360_recent_customers', 'viewer'),
+    ('c360_search_customers', 'viewer'),
+    ('c360_sees_money', 'viewer'),
+    ('c360_ticket', 'viewer'),
+    ('c360_ticket_metrics', 'viewer'),
 
+    ('c360_add_note', 'agent'),
     ('c360_balance_at', 'agent'),
+    ('c360_change_phone', 'agent'),
+    ('c360_create_ticket', 'agent'),
+    ('c360_delete_ticket', 'agent'),            -- of a compensated ticket: accountant
+    ('c360_escalate_deadlines', 'agent'),
     ('c360_expiring_credits', 'agent'),
     ('c360_get_or_create_customer', 'agent'),
+    ('c360_record_order', 'agent'),
+    ('c360_resolve_ticket', 'agent'),           -- with credit or deposit: accountant
+    ('c360_ticket_action', 'agent'),
+    ('c360_ticket_note', 'agent'),
+    ('c360_update_ticket', 'agent'),
+    ('c360_upsert_customer', 'agent'),
+    ('c360_upsert_tpos_customer', 'agent'),
     ('c360_wallet', 'agent'),
+    ('c360_wallet_summary', 'agent'),
     ('c360_wallet_transactions', 'agent'),
     ('c360_wallets', 'agent'),
 
@@ -37,6 +62,7 @@ AS $$
     ('c360_deposit', 'accountant'),
     ('c360_expire_all', 'accountant'),
     ('c360_expire_credits', 'accountant'),
+    ('c360_export_customer', 'accountant'),
     ('c360_freeze_wallet', 'accountant'),
     ('c360_ingest_bank_transaction', 'accountant'),
     ('c360_issue_credit', 'accountant'),
@@ -45,6 +71,7 @@ AS $$
     ('c360_verify_wallets', 'accountant'),
     ('c360_withdraw', 'accountant'),
 
+    ('c360_erase_customer', 'admin'),
     ('c360_job_batch', 'admin'),
     ('c360_job_begin', 'admin'),
     ('c360_job_end', 'admin'),
@@ -53,6 +80,8 @@ AS $$
     ('c360_schedule_jobs', 'admin'),
     ('c360_set', 'admin'),
     ('c360_set_job', 'admin'),
+    ('c360_set_status', 'admin'),
+    ('c360_set_tier', 'admin'),
     ('c360_statistics', 'admin'),
     ('c360_unschedule_jobs', 'admin'),
 
@@ -62,10 +91,14 @@ AS $$
     ('c360_refuse_change', 'owner'),
     ('c360_revoke', 'owner'),
     ('c360_settings_changed', 'owner'),
+    ('c360_write_activity', 'owner'),
 
     ('c360_become_owner', 'internal'),
     ('c360_change_job', 'admin'),
+    ('c360_count_orders', 'internal'),
     ('c360_current_actor', 'internal'),
+    ('c360_insert_ticket', 'internal'),
+    ('c360_job_carrier_deadlines', 'internal'),
     ('c360_job_expire_credits', 'internal'),
     ('c360_job_fail', 'internal'),
     ('c360_job_function', 'internal'),
@@ -77,15 +110,33 @@ AS $$
     ('c360_level_functions', 'internal'),
     ('c360_level_views', 'internal'),
     ('c360_list_jobs', 'admin'),
+    ('c360_lock_payee', 'internal'),
+    ('c360_lock_ticket', 'internal'),
+    ('c360_make_customer', 'internal'),
     ('c360_pg_cron_clock', 'admin'),
     ('c360_pg_cron_put', 'admin'),
+    ('c360_put_order', 'internal'),
+    ('c360_raise_priorities', 'internal'),
+    ('c360_require_accountant', 'internal'),
     ('c360_require_customer', 'internal'),
+    ('c360_require_days', 'internal'),
     ('c360_require_job', 'internal'),
+    ('c360_require_move', 'internal'),
+    ('c360_require_one_of', 'internal'),
     ('c360_require_phone', 'internal'),
     ('c360_require_range', 'internal'),
+    ('c360_require_text', 'internal'),
+    ('c360_require_words', 'internal'),
+    ('c360_save_customer', 'internal'),
     ('c360_set_pg_cron_role', 'admin'),
     ('c360_shift_schedule', 'admin'),
-    ('c360_sweep_job_runs', 'internal')
+    ('c360_shop_day', 'internal'),
+    ('c360_shop_midnight', 'internal'),
+    ('c360_step_ticket', 'internal'),
+    ('c360_sweep_job_runs', 'internal'),
+    ('c360_ticket_fields', 'internal'),
+    ('c360_unused_compensation', 'internal'),
+    ('c360_write_ticket', 'internal')
 $$;
 COMMENT ON FUNCTION @extschema@.c360_level_functions() IS
 'Internal: every function of c360 and the lowest level that may call it.
@@ -96,6 +147,25 @@ CREATE FUNCTION @extschema@.c360_level_views() RETURNS TABLE (view text, level t
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES
+    ('balance_statistics', 'viewer'),
+    ('c360_activity_list', 'viewer'),
+    ('c360_customer_list', 'viewer'),
+    ('c360_note_list', 'viewer'),
+    ('c360_ticket_list', 'viewer'),
+    ('customer_360_summary', 'viewer'),
+    ('customer_activity_summary', 'viewer'),
+    ('customer_statistics', 'viewer'),
+    ('customers_without_tpos', 'viewer'),
+    ('daily_wallet_summary', 'viewer'),
+    ('ticket_resolution_metrics', 'viewer'),
+    ('ticket_statistics', 'viewer'),
+    ('wallet_statistics', 'viewer'),
+
+    ('c360_bank_transaction_list', 'agent'),
+    ('c360_credit_list', 'agent'),
+    ('c360_pending_match_list', 'agent'),
+    ('c360_wallet_transaction_list', 'agent'),
+
     ('c360_job_status', 'admin'),
     ('c360_settings', 'admin'),
     ('c360_stat', 'admin')
@@ -112,6 +182,15 @@ COMMENT ON FUNCTION @extschema@.c360_level() IS
 'The level of the caller: of who logged in or, after SET ROLE, of that role, inside SECURITY DEFINER functions and views, too.
 
 Answer: the highest of viewer, agent, accountant, admin of the roles it is a member of; admin for superusers and the owner of the tables; NULL for none.
+Errors: 55000 not installed.';
+
+CREATE FUNCTION @extschema@.c360_sees_money() RETURNS boolean
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'c360_sees_money';
+COMMENT ON FUNCTION @extschema@.c360_sees_money() IS
+'Whether the caller''s level is agent or higher; views show NULL for money to all others.
+
+Answer: true or false.
 Errors: 55000 not installed.';
 
 -- Functions belong to the extension's owner, so this acts as he; views and

@@ -10,7 +10,7 @@ SELECT no_plan();
 SELECT set_eq($$SELECT r.name FROM pg_temp.routines r,
                     aclexplode(coalesce(r.proacl, acldefault('f', r.proowner))) a WHERE a.grantee = 0$$,
               ARRAY['c360_version', 'c360_normalize_phone', 'c360_phone_carrier', 'c360_parse_transfer',
-                    'c360_next_run'],
+                    'c360_next_run', 'c360_fold'],
               'PUBLIC may execute the pure functions and nothing else');
 SELECT is_empty($$SELECT r.name, a.grantee::regrole FROM pg_temp.routines r, aclexplode(r.proacl) a
                   WHERE a.grantee NOT IN (0, r.proowner)$$, 'nobody else has been granted a function');
@@ -33,7 +33,7 @@ CREATE ROLE shop_nobody;
 SELECT format('GRANT CREATE ON DATABASE %I TO shop_owner', current_database()) \gexec
 GRANT CREATE ON SCHEMA public TO shop_owner;
 -- it hangs the guards on its tables, which needs EXECUTE of their functions
-GRANT EXECUTE ON FUNCTION c360_install(), c360_refuse_change(), c360_settings_changed() TO shop_owner;
+GRANT EXECUTE ON FUNCTION c360_install(), c360_refuse_change(), c360_settings_changed(), c360_write_activity(text, text, bigint, text, text, jsonb) TO shop_owner;
 GRANT EXECUTE ON FUNCTION c360_withdraw(text, bigint, text, text, text) TO shop_till;
 SET LOCAL ROLE shop_owner;
 SELECT c360_install() AS installed \gset

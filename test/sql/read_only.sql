@@ -3,6 +3,7 @@
 SELECT balance FROM c360_deposit('0921000001', 100, idempotency_key => 'read only');
 SELECT lots -> 0 ->> 'credit_id' AS lot FROM c360_issue_credit('0921000001', 10, 'MANUAL', 'lot', '2099-01-01') \gset
 SELECT transaction_id AS taken FROM c360_withdraw('0921000001', 5) \gset
+SELECT ticket_code AS ticket FROM c360_create_ticket('0921000001', 'OTHER', subject => 'a') \gset
 CREATE TABLE test.calls (name text PRIMARY KEY, command text);
 INSERT INTO test.calls VALUES
     ('c360_deposit', $$SELECT c360_deposit('0921000001', 1)$$),
@@ -19,6 +20,13 @@ INSERT INTO test.calls VALUES
     ('c360_create_qr_code', $$SELECT c360_create_qr_code('0921000001')$$),
     ('c360_ingest_bank_transaction', $$SELECT c360_ingest_bank_transaction('{"id": 921001, "gateway": "MB", "accountNumber": "1",
         "transactionDate": "2025-05-26 16:14:51", "transferType": "out", "transferAmount": 1}')$$),
+    ('c360_upsert_customer', $$SELECT c360_upsert_customer('0921000001', 'An')$$),
+    ('c360_upsert_tpos_customer', $$SELECT c360_upsert_tpos_customer('0921000001', '{}')$$),
+    ('c360_set_tier', $$SELECT c360_set_tier('0921000001', 'gold')$$),
+    ('c360_set_status', $$SELECT c360_set_status('0921000001', 'VIP')$$),
+    ('c360_change_phone', $$SELECT c360_change_phone('0921000001', '0921000002', 'why not')$$),
+    ('c360_add_note', $$SELECT c360_add_note('0921000001', 'hello')$$),
+    ('c360_erase_customer', $$SELECT c360_erase_customer('0921000001', 'why not')$$),
     ('c360_set', $$SELECT c360_set('max_amount', '1')$$),
     ('c360_grant', $$SELECT c360_grant('pg_monitor', 'viewer')$$),
     ('c360_revoke', $$SELECT c360_revoke('pg_monitor')$$),
@@ -28,6 +36,14 @@ INSERT INTO test.calls VALUES
     ('c360_schedule_jobs', 'SELECT c360_schedule_jobs()'),
     ('c360_unschedule_jobs', 'SELECT c360_unschedule_jobs()'),
     ('c360_open_stream', $$SELECT c360_open_stream()$$),
+    ('c360_record_order', $$SELECT c360_record_order('0921000001', 'RO1', 1)$$),
+    ('c360_create_ticket', $$SELECT c360_create_ticket('0921000001', 'OTHER')$$),
+    ('c360_update_ticket', format($$SELECT c360_update_ticket(%L, '{"subject": "b"}')$$, :'ticket')),
+    ('c360_ticket_action', format($$SELECT c360_ticket_action(%L, 'process')$$, :'ticket')),
+    ('c360_ticket_note', format($$SELECT c360_ticket_note(%L, 'n')$$, :'ticket')),
+    ('c360_resolve_ticket', format($$SELECT c360_resolve_ticket(%L)$$, :'ticket')),
+    ('c360_delete_ticket', format($$SELECT c360_delete_ticket(%L)$$, :'ticket')),
+    ('c360_escalate_deadlines', $$SELECT c360_escalate_deadlines()$$),
     ('c360_install', $$SELECT c360_install()$$);
 -- a retry would change nothing, but it locks
 INSERT INTO test.calls VALUES ('retry', $$SELECT c360_deposit('0921000001', 100, idempotency_key => 'read only')$$);
@@ -53,10 +69,19 @@ SELECT count(*) FROM c360_expiring_credits('0');
 SELECT * FROM c360_verify_wallets();
 SELECT count(*) > 0 AS settings FROM c360_settings;
 SELECT c360_level();
+SELECT c360_customer('0921000001') -> 'customer' ->> 'phone';
+SELECT phone FROM c360_customers(ARRAY['0921000001']);
+SELECT count(*) FROM c360_recent_customers(1);
+SELECT phone, rank FROM c360_search_customers('0921000001');
+SELECT event FROM c360_activities('0921000001', max_rows => 1);
+SELECT c360_export_customer('0921000001') -> 'customer' ->> 'phone';
+SELECT phone FROM c360_customer_list WHERE phone = '0921000001';
 SELECT count(*) > 0 AS jobs FROM c360_job_status;
 SELECT count(*) FROM c360_events_since();
 SELECT left(c360_events(), 11);
 SELECT count(*) FROM c360_stat;
+SELECT c360_ticket(:'ticket') ->> 'subject' AS subject;
+SELECT subject FROM c360_ticket_list WHERE ticket_code = :'ticket';
 RESET default_transaction_read_only;
 SELECT balance, virtual_balance FROM c360_wallet('0921000001');
 DROP TABLE test.calls;

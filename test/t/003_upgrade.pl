@@ -86,6 +86,24 @@ my @rows = (
         VALUES (1, '3:5:4', 1, 2, '2026-01-01')} ],
     [ event_streams => q{INSERT INTO c360.event_streams (pass_hash, role, actor, level, channels, opened_at, valid_until, role_id, cluster)
         VALUES ('\x01', 'no such role', 'an', 'agent', '{wallets}', '2026-01-01', '2036-01-01', 1, 1)} ],
+    [ customer_phones => q{INSERT INTO c360.customer_phones (phone, customer_id, until, reason, changed_by)
+        VALUES ('0900000009', 1, '2026-01-01', 'lost', 'an')} ],
+    [ customer_notes => q{INSERT INTO c360.customer_notes (customer_id, content, category, pinned, created_by, created_at)
+        VALUES (1, 'cũ', 'general', true, 'an', '2026-01-01')} ],
+    [ customer_orders => q{INSERT INTO c360.customer_orders (customer_id, order_code, amount, status, ordered_at)
+        VALUES (1, 'DH1', 300000, 'delivered', '2026-01-01'), (2, 'DH2', 0, 'returned', '2026-01-02')} ],
+    [ customer_order_totals => q{INSERT INTO c360.customer_order_totals
+            (customer_id, total, delivered, returned, spent, first_order_at, last_order_at, decided, decided_returned)
+        VALUES (1, 1, 1, 0, 300000, '2026-01-01', '2026-01-01', 1, 0), (2, 1, 0, 1, 0, '2026-01-02', '2026-01-02', 1, 1)} ],
+    [ ticket_types => q{INSERT INTO c360.ticket_types (type, label, counts_as_return, compensation)
+        VALUES ('GIFT', 'Quà', false, 'none')} ],
+    [ ticket_moves => q{INSERT INTO c360.ticket_moves (from_status, to_status) VALUES ('completed', 'processing');
+        DELETE FROM c360.ticket_moves WHERE to_status = 'waiting_carrier'} ],
+    [ customer_tickets => q{INSERT INTO c360.customer_tickets
+            (ticket_code, customer_id, type, order_code, products, refund_amount, compensating, created_by, created_at)
+        VALUES ('TV-2026-00007', 1, 'BOOM', 'DH1', '[1]', 5000, true, 'an', '2026-01-01')} ],
+    [ ticket_history => q{INSERT INTO c360.ticket_history (ticket_id, action, to_status, note, done_by, done_at)
+        VALUES (1, 'create', 'new', 'cũ', 'an', '2026-01-01')} ],
     [ transfer_ignored => q{INSERT INTO c360.transfer_ignored (value, reason) VALUES ('0909500000', 'hotline')} ]);
 
 # Tables of version $version, made by c360_install() itself that returns

@@ -15,8 +15,15 @@ our @EXPORT = qw(
     new_node new_database install error_of rows_of session_query
     catalog_text table_texts sequence_texts same_text same_tables
     fill_every_table guard_works verify_is_empty
-    @WRITES @READS %NOT_CALLED routines
+    @WRITES @READS %NOT_CALLED routines shop_year
 );
+
+# Ticket codes have the year of the shop's clock.
+sub shop_year
+{
+    return 1900 + (gmtime(time + 7 * 3600))[5];
+}
+my $first_ticket = 'TV-' . shop_year() . '-00001';
 
 # One call of each function. On tables just installed they succeed in this
 # order: ids begin at 1, and the withdrawal is transaction 3.
@@ -37,6 +44,13 @@ our @WRITES = (
         "transactionDate": "2026-01-02 03:04:05", "accountNumber": "75918", "transferType": "in",
         "transferAmount": 70000, "content": "0987654321 ck"}')} ],
     [ 'c360_create_qr_code', q{SELECT c360_create_qr_code('0912345678')} ],
+    [ 'c360_upsert_customer', q{SELECT c360_upsert_customer('0912345678', email => 'an@shop.vn')} ],
+    [ 'c360_upsert_tpos_customer', q{SELECT c360_upsert_tpos_customer('0912345678', '{"Id": 7, "Name": "An"}')} ],
+    [ 'c360_set_tier', q{SELECT c360_set_tier('0912345678', 'gold')} ],
+    [ 'c360_set_status', q{SELECT c360_set_status('0912345678', 'VIP')} ],
+    [ 'c360_add_note', q{SELECT c360_add_note('0912345678', 'asks for invoices')} ],
+    [ 'c360_erase_customer', q{SELECT c360_get_or_create_customer('0977000001'), c360_erase_customer('0977000001', 'asked')} ],
+    [ 'c360_change_phone', q{SELECT c360_get_or_create_customer('0977000002'), c360_change_phone('0977000002', '0977000003', 'asked')} ],
     [ 'c360_set', q{SELECT c360_set('refund_grace_days', '8')} ],
     [ 'c360_grant', q{SELECT c360_grant('pg_monitor', 'viewer')} ],
     [ 'c360_revoke', q{SELECT c360_revoke('pg_monitor')} ],
@@ -45,6 +59,15 @@ our @WRITES = (
     [ 'c360_set_job', q{SELECT c360_set_job('expire_credits', '5 * * * *', true)} ],
     [ 'c360_unschedule_jobs', q{SELECT c360_unschedule_jobs()} ],
     [ 'c360_open_stream', q{SELECT c360_open_stream('{wallets,wallet:0912345678}')} ],
+    [ 'c360_record_order', q{SELECT c360_record_order('0912345678', 'DH1', 200000, '2026-01-02', 'delivered')} ],
+    [ 'c360_create_ticket', q{SELECT c360_create_ticket('0912345678', 'HOAN', 'DH1', refund_amount => 1000)} ],
+    [ 'c360_update_ticket', qq{SELECT c360_update_ticket('$first_ticket', '{"subject": "broken"}')} ],
+    [ 'c360_ticket_action', qq{SELECT c360_ticket_action('$first_ticket', 'wait_carrier', deadline => '2026-01-03')} ],
+    [ 'c360_ticket_note', qq{SELECT c360_ticket_note('$first_ticket', 'called')} ],
+    [ 'c360_escalate_deadlines', q{SELECT c360_escalate_deadlines()} ],
+    [ 'c360_resolve_ticket', qq{SELECT c360_resolve_ticket('$first_ticket')} ],
+    [ 'c360_create_ticket', q{SELECT c360_create_ticket('0912345678', 'OTHER')} ],
+    [ 'c360_delete_ticket', qq{SELECT c360_delete_ticket('} . ($first_ticket =~ s/1$/2/r) . q{')} ],
 );
 
 our @READS = (
@@ -54,20 +77,30 @@ our @READS = (
     [ 'c360_balance_at', q{SELECT c360_balance_at('0912345678', now())} ],
     [ 'c360_expiring_credits', q{SELECT c360_expiring_credits()} ],
     [ 'c360_verify_wallets', q{SELECT c360_verify_wallets()} ],
+    [ 'c360_customer', q{SELECT c360_customer('0912345678')} ],
+    [ 'c360_customers', q{SELECT c360_customers(ARRAY['0912345678', '0987654321'])} ],
+    [ 'c360_recent_customers', q{SELECT c360_recent_customers()} ],
+    [ 'c360_search_customers', q{SELECT c360_search_customers('0912')} ],
+    [ 'c360_activities', q{SELECT c360_activities('0912345678')} ],
+    [ 'c360_export_customer', q{SELECT c360_export_customer('0912345678')} ],
     [ 'c360_level', q{SELECT c360_level()} ],
     [ 'c360_events_since', q{SELECT c360_events_since()} ],
     [ 'c360_events', q{SELECT c360_events()} ],
     [ 'c360_statistics', q{SELECT c360_statistics()} ],
+    [ 'c360_ticket', qq{SELECT c360_ticket('$first_ticket')} ],
 );
 
 # Routines that nobody calls by themselves: triggers' functions are left out
 # by their type; these work only inside c360's own functions, reads included,
 # and c360_schedule_jobs needs pg_cron.
-our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_current_actor
+our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_current_actor c360_write_activity
+    c360_save_customer
     c360_require_customer c360_require_job c360_list_jobs c360_job_plan c360_change_job c360_job_function c360_job_expire_credits
     c360_job_lock c360_job_unlock c360_job_open c360_job_note c360_job_begin c360_job_batch c360_job_end
     c360_job_fail c360_sweep_job_runs c360_pg_cron_clock c360_pg_cron_put c360_set_pg_cron_role
-    c360_schedule_jobs);
+    c360_schedule_jobs c360_make_customer c360_put_order c360_count_orders c360_insert_ticket c360_lock_ticket
+    c360_require_move c360_write_ticket c360_step_ticket c360_require_accountant c360_lock_payee
+    c360_unused_compensation c360_raise_priorities c360_job_carrier_deadlines c360_ticket_fields);
 
 # A cluster whose databases are UTF-8 and whose superuser is postgres, whatever
 # the environment says.
@@ -356,6 +389,11 @@ SELECT c360_freeze_wallet('0987654321', 'looked into');
 SELECT c360_get_or_create_customer('0901111111', 'Không có ví');
 SELECT c360_issue_credit('0933333333', 9000), c360_withdraw('0933333333', 9000);                        -- used up
 SELECT c360_create_qr_code('0912345678');
+SELECT c360_upsert_customer('0944444444', 'Đỗ Thị Ế', 'do@shop.vn', E'1 Phố\tHuế', tags => '{"quen, cũ"}', created_at => '2020-01-02 03:04:05+07');
+SELECT c360_upsert_tpos_customer('0944444445', '{"Id": 5, "Name": "Từ quầy", "StatusText": "VIP"}');
+SELECT c360_change_phone('0944444444', '0944444446', 'new number'), c360_add_note('0944444446', 'pinned', 'warning', true);
+SELECT c360_set_tier('0944444445', 'gold'), c360_set_status('0944444446', 'VIP', false, 'good'),
+       c360_erase_customer('0933333333', 'asked for it');
 SELECT c360_grant('pg_monitor', 'agent'), c360_grant('pg_monitor', 'stream');
 INSERT INTO c360.audit_logs (at, function, sqlstate, message, detail, actor, session_user_name)
 VALUES (now(), 'c360_wallet', 'PT404', 'no such customer', E'tab\t \\N', 'an', 'an');
@@ -380,6 +418,19 @@ SELECT c360_set_job('expire_credits', '*/10 * * * mon-sat', false);
 SELECT c360_run_job('expire_credits');
 INSERT INTO c360.job_runs (job, ended_at, rows, error, sqlstate, started_by)
 VALUES ('expire_credits', clock_timestamp(), 1, E'what\tfailed \\', '23514', 'worker'), ('expire_credits', NULL, 0, NULL, NULL, 'pg_cron');
+-- orders, tickets in every status, one of them deleted
+SELECT c360_record_order('0912345678', 'DH1', 300000, '2026-01-02', 'delivered'), c360_record_order('0912345678', E'DH\\t2', 0),
+       c360_record_order('0987654321', 'DH3', 100000, '2026-01-02', 'returned'), c360_record_order('0905555555', 'DH4', 1, '2026-01-02', 'cancelled');
+SELECT c360_create_ticket('0912345678', 'BOOM', 'DH1', E'tab\\t \\\\', 'text', '[{"name": "áo", "n": 2}]', 40000, 300000, 260000, 'VD1', 'GHN',
+                          'urgent', 'sai', now() + interval '1 day', 'an');
+SELECT c360_create_ticket('0912345678', 'HOAN', 'DH1', allow_duplicate => true, refund_amount => 30000);
+SELECT c360_create_ticket('0987654321', type) FROM unnest('{DOI,OTHER,THIEU,WARRANTY}'::text[]) AS type;
+SELECT c360_resolve_ticket(ticket_code) FROM c360.customer_tickets WHERE type IN ('BOOM', 'HOAN', 'DOI') ORDER BY id;
+SELECT c360_ticket_action(ticket_code, 'wait_carrier', 'gọi', now(), 'bình'), c360_update_ticket(ticket_code, '{"attachments": ["a.jpg"]}')
+FROM c360.customer_tickets WHERE type = 'OTHER';
+SELECT c360_escalate_deadlines();
+SELECT c360_ticket_action(ticket_code, 'process'), c360_ticket_action(ticket_code, 'cancel', 'gone'), c360_delete_ticket(ticket_code, 'twice')
+FROM c360.customer_tickets WHERE type = 'THIEU';
 SELECT c360_issue_credit('0912345678', 7000, 'MANUAL', 'E', clock_timestamp() + interval '100 milliseconds');
 SQL
 

@@ -1,0 +1,35 @@
+-- Lists of customers, notes and activities. Erased customers are left out.
+
+CREATE OR REPLACE VIEW @extschema@.c360_customer_list AS
+    SELECT c.id, c.phone, c.name, c.email, c.address, c.carrier, c.status, c.tier, c.status_locked, c.tier_locked,
+           c.tags, c.aliases, c.tpos_id, c.created_source, c.internal_note,
+           CASE WHEN (SELECT @extschema@.c360_level()) <> 'viewer'
+                THEN coalesce(w.balance + w.virtual_balance, 0) END AS wallet_total,
+           c.created_at, c.updated_at
+    FROM c360.customers c LEFT JOIN c360.customer_wallets w ON w.customer_id = c.id
+    WHERE c.erased_at IS NULL;
+COMMENT ON VIEW @extschema@.c360_customer_list IS
+    'All customers; sorted by id or created_at, also within a tier or a status, pages cost the same at any depth. wallet_total (đồng) is NULL for callers below agent';
+
+CREATE OR REPLACE VIEW @extschema@.c360_note_list AS
+    SELECT n.id, n.customer_id, c.phone, c.name, n.content, n.category, n.pinned, n.created_by, n.created_at
+    FROM c360.customer_notes n JOIN c360.customers c ON c.id = n.customer_id
+    WHERE @extschema@.c360_version() IS NOT NULL AND c.erased_at IS NULL;
+COMMENT ON VIEW @extschema@.c360_note_list IS
+    'Notes of staff on customers; order=pinned.desc,id.desc shows those of one customer as they should be read';
+
+-- a barrier: no function of a caller gets to see rows that he may not
+CREATE OR REPLACE VIEW @extschema@.c360_activity_list WITH (security_barrier) AS
+    SELECT a.id, a.customer_id, c.phone, c.name, a.topic, a.event, a.reference_type, a.reference_id, a.payload,
+           a.actor, a.created_at
+    FROM c360.customer_activities a LEFT JOIN c360.customers c ON c.id = a.customer_id
+    WHERE a.topic NOT IN ('wallets', 'bank')
+       OR coalesce((SELECT @extschema@.c360_level()) <> 'viewer', false);
+COMMENT ON VIEW @extschema@.c360_activity_list IS
+    'The timeline of all customers: who changed what and when; what concerns wallets and bank is left out for callers below agent';
+
+CREATE OR REPLACE VIEW @extschema@.customers_without_tpos AS
+    SELECT c.id, c.phone, c.name, c.created_at FROM c360.customers c
+    WHERE c.tpos_data IS NULL AND c.erased_at IS NULL AND @extschema@.c360_version() IS NOT NULL;
+COMMENT ON VIEW @extschema@.customers_without_tpos IS
+    'Customers whose record of the point-of-sale system has not been fetched yet, by c360_upsert_tpos_customer()';
