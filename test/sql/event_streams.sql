@@ -30,7 +30,7 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 
 SELECT cursor AS start FROM c360_events_since() \gset
-SELECT result FROM c360_ingest_bank_transaction('{"id": 923001, "gateway": "MB", "accountNumber": "1", "content": "0889000001",
+SELECT result FROM c360_ingest_bank_transaction('{"id": 8890011, "gateway": "MB", "accountNumber": "1", "content": "0889000001",
     "transactionDate": "2025-05-26 16:14:51", "transferType": "in", "transferAmount": 1000}');
 SELECT balance FROM c360_withdraw('0889000001', 300, note => E'một dòng\nhai dòng\r\n\ndata: x');
 \set since 'SELECT string_agg(event, '' '') FROM c360_events_since(''' :start '''%s)'
