@@ -607,24 +607,29 @@ my $age = 'UPDATE c360.event_ticks SET created_at = created_at - interval';
     is(names_since($cursors[7]), 'b1 c1 d1 e1 f1 g1 h1', 'and stands for the other');
 }
 
-# Older than event_retention: gone, and the answer is an error.
+# Older than event_retention: gone, and the answer is an error. The last one
+# stays: the events after it are younger.
 {
     my $old = cursor_now($node, 'shop');
-    my ($epoch) = split /\./, $old;
-    my $until = $node->safe_psql('shop', 'SELECT max(id) FROM c360.event_ticks');
-
     do_move('a1');
+    my $last = cursor_now($node, 'shop');
+    my ($epoch, $until) = split /\./, $last;
+    my $before = ($old =~ /\.(\d+)$/)[0];
+
+    do_move('b1');
     my $newer = cursor_now($node, 'shop');
     my $oldest = $node->safe_psql('shop', 'SELECT min(id) FROM c360.event_ticks');
     is(reading("$epoch.$oldest"), 'none', 'the oldest tick');
-    $node->safe_psql('shop', "$age '8 days' WHERE id <= $until");
+    # a minute between them, so that none is thinned out for another
+    $node->safe_psql('shop', "$age '8 days' - ($until - id) * interval '1 minute' WHERE id <= $until");
     is(reading($old), 'none', 'an old tick that is kept');
     restart_publisher($node, 'shop');
-    ok($node->poll_query_until('shop', "SELECT count(*) = 0 FROM c360.event_ticks WHERE id <= $until"),
+    ok($node->poll_query_until('shop', "SELECT count(*) = 0 FROM c360.event_ticks WHERE id < $until"),
         'ticks older than event_retention go');
     is(reading($_), 'PT410 cursor_expired', "$_ has expired") foreach $old, "$epoch.$oldest", "$epoch.$oldest-$until.1",
-        "$epoch.$until-" . ($until + 1) . '.1';
-    is(names_since($newer), '', 'a newer one has not');
+        "$epoch.$before-$until.1";
+    is(names_since($last), 'b1', 'the last one of them has not');
+    is(names_since($newer), '', 'nor has a newer one');
     do_move('b1');
     is(names_since($newer), 'b1', 'and goes on');
     is($node->safe_psql('shop', q{SELECT count(*) > 0 FROM c360.customer_activities WHERE payload ->> 'note' = 'a1'}), 't',
@@ -776,7 +781,7 @@ my $age = 'UPDATE c360.event_ticks SET created_at = created_at - interval';
 {
     my ($bulk) = sessions(1);
     my $cursor = cursor_now($node, 'shop');
-    my $count = 20000;
+    my $count = 10000;    # and as many customers
     my $check = sub {
         my ($page) = @_;
 
@@ -800,7 +805,7 @@ my $age = 'UPDATE c360.event_ticks SET created_at = created_at - interval';
     wait_announced($node, 'shop');
     is($check->($_), "$events|$events|a1 b1 c1", "and read once each, in pages of $_") foreach 10000, 999;
     is(scalar(read_events($node, 'shop', $cursor, page => 10, channels => ["wallet:$phones{b}"])), 1, 'one wallet among them');
-    $bulk->quit;
+    $_->quit foreach $bulk, $everything->{session};
 }
 
 # Transactions begin, write, go back, commit, roll back and are prepared in any
@@ -940,5 +945,4 @@ my $age = 'UPDATE c360.event_ticks SET created_at = created_at - interval';
     }
 }
 
-$everything->{session}->quit;
 done_testing();
