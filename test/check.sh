@@ -89,7 +89,9 @@ check_fuzz () {
     mkdir "$work/fuzz"
     fuzz phone src/phone.c >"$work/fuzz/phone.log" 2>&1 & phone=$!
     fuzz transfer src/phone.c src/transfer.c >"$work/fuzz/transfer.log" 2>&1 & transfer=$!
+    fuzz fold src/fold.c >"$work/fuzz/fold.log" 2>&1 & fold=$!
     wait "$phone" || failed="phone"
+    wait "$fold" || failed="$failed fold"
     wait "$transfer" || failed="$failed transfer"
     for name in $failed; do
         echo "$name: failed"
@@ -99,7 +101,7 @@ check_fuzz () {
         done
     done
     [ -z "$failed" ] || return 1
-    for name in phone transfer; do
+    for name in phone transfer fold; do
         echo "$name: $(tail -n 1 "$work/fuzz/$name.log")"
     done
 }

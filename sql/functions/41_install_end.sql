@@ -46,11 +46,13 @@
                               'it is in the contrib package of the server.');
         END;
     END IF;
-    EXECUTE (SELECT format('CREATE INDEX IF NOT EXISTS customers_search_idx ON c360.customers USING gin '
-                           '(name_folded %1$s, email_folded %1$s, address_folded %1$s, phone %1$s) '
-                           'WITH (gin_pending_list_limit = 256)',
-                           quote_ident(n.nspname) || '.gin_trgm_ops')
-             FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm');
+    IF to_regclass('c360.customers_search_idx') IS NULL THEN
+        EXECUTE (SELECT format('CREATE INDEX customers_search_idx ON c360.customers USING gin '
+                               '(name_folded %1$s, email_folded %1$s, address_folded %1$s, phone %1$s) '
+                               'WITH (gin_pending_list_limit = 256)',
+                               quote_ident(n.nspname) || '.gin_trgm_ops')
+                 FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm');
+    END IF;
 
     -- ENABLE ALWAYS: the replica role, which logical replication uses, skips ordinary triggers.
     CREATE OR REPLACE TRIGGER settings_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.settings
@@ -140,7 +142,7 @@
         FROM c360.customers c LEFT JOIN c360.customer_wallets w ON w.customer_id = c.id
         WHERE c.erased_at IS NULL;
     COMMENT ON VIEW @extschema@.c360_customer_list IS
-        'All customers; sorted by id or created_at, also within a tier or a status, pages cost the same at any depth. wallet_total (đồng) is NULL for callers below agent';
+        'All customers; in order of id, within a tier or a status, too, or of created_at, pages cost the same at any depth. wallet_total (đồng) is NULL for callers below agent';
     CREATE OR REPLACE VIEW @extschema@.c360_note_list AS
         SELECT n.id, n.customer_id, c.phone, c.name, n.content, n.category, n.pinned, n.created_by, n.created_at
         FROM c360.customer_notes n JOIN c360.customers c ON c.id = n.customer_id

@@ -129,7 +129,7 @@ DECLARE
     saved bigint;
 BEGIN
     IF c360_upsert_customer.name IS NOT NULL THEN
-        fields := jsonb_build_object('name', @extschema@.c360_require_text('name', c360_upsert_customer.name, 255, true));
+        fields := jsonb_build_object('name', btrim(@extschema@.c360_require_text('name', c360_upsert_customer.name, 255, true)));
     END IF;
     -- a blank text empties the field
     SELECT fields || coalesce(jsonb_object_agg(t.field, nullif(btrim(

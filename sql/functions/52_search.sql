@@ -8,8 +8,8 @@
 --   are, they are the answer. Beginnings of phones and names are found so;
 -- - what is in the middle of a text could cost an index of trigrams a long
 --   list, if it is frequent. Then a short walk along the primary key finds
---   enough, so that goes first: at most 4,000 customers from where the page
---   begins. What is so rare that this was not enough is in a short list.
+--   enough, so that goes first: 3,000 customers from where the page begins, for
+--   20 rows. What is so rare that this was not enough is in a short list.
 --
 -- What has no trigram (two letters) is looked for at the beginnings of words,
 -- two digits at the end of the phone, besides that walk.
@@ -24,7 +24,7 @@ AS $$
 DECLARE
     sees_money constant boolean := coalesce(@extschema@.c360_level() <> 'viewer', false);
     most constant integer := coalesce(c360_search_customers.max_rows, 20);
-    walk constant integer := 4000;
+    walk constant integer := least(2000 + 50 * most, 20000);
     candidates constant integer := 1000;
     beyond constant text := chr(1114111);      -- after every character
     q constant text := @extschema@.c360_fold(c360_search_customers.query);
@@ -113,17 +113,26 @@ BEGIN
             found_ids := ARRAY(
                 SELECT c.id
                 FROM (SELECT * FROM c360.customers w WHERE w.id > from_id ORDER BY w.id LIMIT walk) c
-                WHERE r = CASE
-                    WHEN c.phone = exact THEN 100
-                    WHEN starts_with(c.phone, beginning) THEN 95
-                    WHEN strpos(c.phone, part) > 0 THEN 90
-                    WHEN c.name_folded = q THEN 85
-                    WHEN starts_with(c.name_folded, q) THEN 80
-                    WHEN strpos(c.name_folded, q) > 0 THEN 70
-                    WHEN strpos(c.email_folded, q) > 0 THEN 50
-                    WHEN strpos(c.address_folded, q) > 0 THEN 30 END
-                  AND (part IS NULL OR c.phone = exact OR NOT EXISTS (
-                           SELECT FROM c360.customer_phones f WHERE f.customer_id = c.id AND strpos(f.phone, part) > 0))
+                WHERE r = CASE WHEN own.part IS NULL
+                               OR NOT EXISTS (SELECT FROM c360.customer_phones f WHERE f.customer_id = c.id) THEN
+                    CASE WHEN c.phone = own.exact THEN 100
+                         WHEN starts_with(c.phone, own.beginning) THEN 95
+                         WHEN strpos(c.phone, own.part) > 0 THEN 90
+                         WHEN c.name_folded = q THEN 85
+                         WHEN starts_with(c.name_folded, q) THEN 80
+                         WHEN strpos(c.name_folded, q) > 0 THEN 70
+                         WHEN strpos(c.email_folded, q) > 0 THEN 50
+                         WHEN strpos(c.address_folded, q) > 0 THEN 30 END
+                    ELSE (
+                    SELECT CASE WHEN c.phone = own.exact OR bool_or(f.phone = own.exact) THEN 100
+                         WHEN starts_with(c.phone, own.beginning) OR bool_or(starts_with(f.phone, own.beginning)) THEN 95
+                         WHEN strpos(c.phone, own.part) > 0 OR bool_or(strpos(f.phone, own.part) > 0) THEN 90
+                         WHEN c.name_folded = q THEN 85
+                         WHEN starts_with(c.name_folded, q) THEN 80
+                         WHEN strpos(c.name_folded, q) > 0 THEN 70
+                         WHEN strpos(c.email_folded, q) > 0 THEN 50
+                         WHEN strpos(c.address_folded, q) > 0 THEN 30 END
+                    FROM c360.customer_phones f WHERE f.customer_id = c.id) END
                 ORDER BY c.id LIMIT needed);
             IF cardinality(found_ids) = needed THEN
                 ids := ids || found_ids;
@@ -132,11 +141,11 @@ BEGIN
             END IF;
         END IF;
 
-        -- what is in the middle, if it is not frequent
+        -- what is in the middle, if it is not frequent (id + 0: by the index of the text, not of the id)
         IF r = 90 THEN
             IF has_trigram AND char_length(part) > 2 THEN
                 candidate_ids := ARRAY(SELECT c.id FROM c360.customers c WHERE c.phone LIKE '%' || part || '%'
-                                       AND c.id > from_id LIMIT candidates);
+                                       AND c.id + 0 > from_id LIMIT candidates);
             ELSE
                 candidate_ids := ARRAY(SELECT c.id FROM c360.customers c
                                        WHERE reverse(c.phone) ~>=~ reverse(part) AND reverse(c.phone) ~<~ (reverse(part) || beyond)
@@ -146,24 +155,24 @@ BEGIN
                                                     WHERE strpos(f.phone, part) > 0 LIMIT candidates);
         ELSIF r = 70 AND has_trigram THEN
             candidate_ids := ARRAY(SELECT c.id FROM c360.customers c WHERE c.name_folded LIKE '%' || q_like || '%'
-                                   AND c.id > from_id LIMIT candidates);
+                                   AND c.id + 0 > from_id LIMIT candidates);
         ELSIF r = 70 AND is_word THEN
             candidate_ids := ARRAY(SELECT c.id FROM c360.customers c WHERE c.name_folded LIKE '% ' || q_like || '%'
-                                   AND c.id > from_id LIMIT candidates);
+                                   AND c.id + 0 > from_id LIMIT candidates);
         ELSIF r = 50 AND has_trigram THEN
             candidate_ids := ARRAY(SELECT c.id FROM c360.customers c WHERE c.email_folded LIKE '%' || q_like || '%'
-                                   AND c.id > from_id LIMIT candidates);
+                                   AND c.id + 0 > from_id LIMIT candidates);
         ELSIF r = 50 THEN
             candidate_ids := ARRAY(SELECT c.id FROM c360.customers c
                                    WHERE c.email_folded ~>=~ q AND c.email_folded ~<~ (q || beyond)
                                    LIMIT candidates);
         ELSIF r = 30 AND has_trigram THEN
             candidate_ids := ARRAY(SELECT c.id FROM c360.customers c WHERE c.address_folded LIKE '%' || q_like || '%'
-                                   AND c.id > from_id LIMIT candidates);
+                                   AND c.id + 0 > from_id LIMIT candidates);
         ELSIF r = 30 AND is_word THEN
             candidate_ids := ARRAY(SELECT c.id FROM c360.customers c
                                    WHERE (c.address_folded LIKE q_like || '%' OR c.address_folded LIKE '% ' || q_like || '%')
-                                     AND c.id > from_id LIMIT candidates);
+                                     AND c.id + 0 > from_id LIMIT candidates);
         END IF;
         found_ids := found_ids || ARRAY(
             SELECT c.id

@@ -15,8 +15,8 @@ CREATE INDEX customers_phone_suffix_idx ON c360.customers (reverse(phone) text_p
 CREATE INDEX customers_name_folded_idx ON c360.customers (name_folded text_pattern_ops, id);
 CREATE INDEX customers_email_folded_idx ON c360.customers (email_folded text_pattern_ops);
 CREATE INDEX customers_created_at_id_idx ON c360.customers (created_at, id);
-CREATE INDEX customers_tier_created_at_idx ON c360.customers (tier, created_at, id);
-CREATE INDEX customers_status_created_at_idx ON c360.customers (status, created_at, id);
+CREATE INDEX customers_tier_id_idx ON c360.customers (tier, id);
+CREATE INDEX customers_status_id_idx ON c360.customers (status, id);
 CREATE INDEX customers_without_tpos_idx ON c360.customers (id) WHERE tpos_data IS NULL AND erased_at IS NULL;
 
 CREATE TABLE c360.customer_phones (

@@ -71,7 +71,30 @@ SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
 SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
     ('c360_ingest_bank_transaction', '(payload jsonb) -> c360_bank_result'),
     ('c360_create_qr_code', '(phone text) -> text'),
-    ('c360_get_or_create_customer', '(phone text, name text DEFAULT NULL::text) -> bigint')
+    ('c360_get_or_create_customer', '(phone text, name text DEFAULT NULL::text) -> bigint'),
+    ('c360_upsert_customer', '(phone text, name text DEFAULT NULL::text, email text DEFAULT NULL::text,'
+        ' address text DEFAULT NULL::text, carrier text DEFAULT NULL::text, tags text[] DEFAULT NULL::text[],'
+        ' aliases text[] DEFAULT NULL::text[], internal_note text DEFAULT NULL::text,'
+        ' created_source text DEFAULT NULL::text,'
+        ' created_at timestamp with time zone DEFAULT NULL::timestamp with time zone) -> jsonb'),
+    ('c360_upsert_tpos_customer', '(phone text, tpos jsonb) -> jsonb'),
+    ('c360_set_tier', '(phone text, tier text, locked boolean DEFAULT true, reason text DEFAULT NULL::text) -> void'),
+    ('c360_set_status', '(phone text, status text, locked boolean DEFAULT true, reason text DEFAULT NULL::text) -> void'),
+    ('c360_change_phone', '(phone text, new_phone text, reason text) -> void'),
+    ('c360_customer', '(phone text) -> jsonb'),
+    ('c360_customers', '(phones text[] DEFAULT NULL::text[], ids bigint[] DEFAULT NULL::bigint[])'
+        ' -> SETOF c360_customer_row'),
+    ('c360_recent_customers', '(max_rows integer DEFAULT 20) -> SETOF c360_customer_row'),
+    ('c360_search_customers', '(query text, max_rows integer DEFAULT 20, after text DEFAULT NULL::text)'
+        ' -> TABLE(customer_id bigint, phone text, name text, tier text, status text, wallet_total bigint,'
+        ' rank integer, cursor text)'),
+    ('c360_add_note', '(phone text, content text, category text DEFAULT ''general''::text,'
+        ' pinned boolean DEFAULT false) -> bigint'),
+    ('c360_activities', '(phone text, before_id bigint DEFAULT NULL::bigint, max_rows integer DEFAULT 50)'
+        ' -> SETOF c360_activity_row'),
+    ('c360_export_customer', '(phone text) -> jsonb'),
+    ('c360_erase_customer', '(phone text, reason text) -> void'),
+    ('c360_fold', '(raw text) -> text')
 ) AS t (name, expected);
 
 -- Orders, tickets
@@ -153,7 +176,7 @@ CREATE FUNCTION pg_temp.declared(wanted text) RETURNS text LANGUAGE sql AS $$
     FROM pg_temp.routines WHERE name = wanted
 $$;
 SELECT is(pg_temp.declared(name), 'immutable safe strict', name || ' is pure and strict')
-FROM unnest(ARRAY['c360_version', 'c360_normalize_phone', 'c360_phone_carrier', 'c360_next_run']) AS name;
+FROM unnest(ARRAY['c360_version', 'c360_normalize_phone', 'c360_phone_carrier', 'c360_next_run', 'c360_fold']) AS name;
 SELECT is(pg_temp.declared('c360_parse_transfer'), 'immutable safe',
           'c360_parse_transfer is pure and takes NULL');
 SELECT is(pg_temp.declared(name), 'volatile unsafe', name || ' writes; it says itself what is missing')
@@ -161,6 +184,8 @@ FROM unnest(ARRAY['c360_install', 'c360_set', 'c360_grant', 'c360_revoke', 'c360
                   'c360_refund', 'c360_adjust', 'c360_cancel_credit', 'c360_expire_credits',
                   'c360_expire_all', 'c360_freeze_wallet', 'c360_unfreeze_wallet',
                   'c360_ingest_bank_transaction', 'c360_create_qr_code',
+                  'c360_upsert_customer', 'c360_upsert_tpos_customer', 'c360_set_tier', 'c360_set_status',
+                  'c360_change_phone', 'c360_add_note', 'c360_erase_customer',
                   'c360_get_or_create_customer', 'c360_perform_job', 'c360_run_job', 'c360_set_job',
                   'c360_schedule_jobs', 'c360_unschedule_jobs', 'c360_open_stream']) AS name;
 SELECT is(pg_temp.declared(name), 'stable unsafe', name || ' only reads')
@@ -171,13 +196,15 @@ SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE provolatile = 'v' AND 
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE provolatile = 'i' AND proparallel <> 's'$$,
                 'what is pure is parallel safe');
 SELECT is_empty($$SELECT name FROM pg_temp.routines
-                  WHERE prosecdef AND proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp']$$,
-                'SECURITY DEFINER functions have their search_path pinned and nothing else set');
+                  WHERE prosecdef AND ARRAY(SELECT c FROM unnest(proconfig) AS c
+                                            WHERE c NOT IN ('enable_seqscan=off', 'plan_cache_mode=force_generic_plan', 'jit=off'))
+                                      <> ARRAY['search_path=pg_catalog, pg_temp']$$,
+                'SECURITY DEFINER functions have their search_path pinned and nothing else set but what concerns plans');
 SELECT isnt_empty('SELECT name FROM pg_temp.routines WHERE prosecdef',
                   'there are SECURITY DEFINER functions to look at');
 SELECT is_empty($$SELECT r.name FROM pg_temp.routines r JOIN pg_language l ON l.oid = r.prolang
                   WHERE l.lanname IN ('sql', 'plpgsql') AND r.prokind = 'f'
-                    AND r.proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp']$$,
+                    AND 'search_path=pg_catalog, pg_temp' = ANY (r.proconfig) IS NOT TRUE$$,
                 'every function in SQL or PL/pgSQL has its search_path pinned');
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE prokind = 'p' AND (prosecdef OR proconfig IS NOT NULL)$$,
                 'procedures that commit have neither SECURITY DEFINER nor SET');

@@ -1,9 +1,9 @@
 -- A READ ONLY transaction changes nothing and reads everything.  Phones 0921.
 
+SELECT ticket_code AS ticket FROM c360_create_ticket('0921000001', 'OTHER', subject => 'a') \gset
 SELECT balance FROM c360_deposit('0921000001', 100, idempotency_key => 'read only');
 SELECT lots -> 0 ->> 'credit_id' AS lot FROM c360_issue_credit('0921000001', 10, 'MANUAL', 'lot', '2099-01-01') \gset
 SELECT transaction_id AS taken FROM c360_withdraw('0921000001', 5) \gset
-SELECT ticket_code AS ticket FROM c360_create_ticket('0921000001', 'OTHER', subject => 'a') \gset
 CREATE TABLE test.calls (name text PRIMARY KEY, command text);
 INSERT INTO test.calls VALUES
     ('c360_deposit', $$SELECT c360_deposit('0921000001', 1)$$),
@@ -20,6 +20,13 @@ INSERT INTO test.calls VALUES
     ('c360_create_qr_code', $$SELECT c360_create_qr_code('0921000001')$$),
     ('c360_ingest_bank_transaction', $$SELECT c360_ingest_bank_transaction('{"id": 921001, "gateway": "MB", "accountNumber": "1",
         "transactionDate": "2025-05-26 16:14:51", "transferType": "out", "transferAmount": 1}')$$),
+    ('c360_upsert_customer', $$SELECT c360_upsert_customer('0921000001', 'An')$$),
+    ('c360_upsert_tpos_customer', $$SELECT c360_upsert_tpos_customer('0921000001', '{}')$$),
+    ('c360_set_tier', $$SELECT c360_set_tier('0921000001', 'gold')$$),
+    ('c360_set_status', $$SELECT c360_set_status('0921000001', 'VIP')$$),
+    ('c360_change_phone', $$SELECT c360_change_phone('0921000001', '0921000002', 'why not')$$),
+    ('c360_add_note', $$SELECT c360_add_note('0921000001', 'hello')$$),
+    ('c360_erase_customer', $$SELECT c360_erase_customer('0921000001', 'why not')$$),
     ('c360_set', $$SELECT c360_set('max_amount', '1')$$),
     ('c360_grant', $$SELECT c360_grant('pg_monitor', 'viewer')$$),
     ('c360_revoke', $$SELECT c360_revoke('pg_monitor')$$),
@@ -62,6 +69,13 @@ SELECT count(*) FROM c360_expiring_credits('0');
 SELECT * FROM c360_verify_wallets();
 SELECT count(*) > 0 AS settings FROM c360_settings;
 SELECT c360_level();
+SELECT c360_customer('0921000001') -> 'customer' ->> 'phone';
+SELECT phone FROM c360_customers(ARRAY['0921000001']);
+SELECT count(*) FROM c360_recent_customers(1);
+SELECT phone, rank FROM c360_search_customers('0921000001');
+SELECT event FROM c360_activities('0921000001', max_rows => 1);
+SELECT c360_export_customer('0921000001') -> 'customer' ->> 'phone';
+SELECT phone FROM c360_customer_list WHERE phone = '0921000001';
 SELECT count(*) > 0 AS jobs FROM c360_job_status;
 SELECT count(*) FROM c360_events_since();
 SELECT left(c360_events(), 11);

@@ -86,6 +86,10 @@ my @rows = (
         VALUES (1, '3:5:4', 1, 2, '2026-01-01')} ],
     [ event_streams => q{INSERT INTO c360.event_streams (pass_hash, role, actor, level, channels, opened_at, valid_until)
         VALUES ('\x01', 'no such role', 'an', 'agent', '{wallets}', '2026-01-01', '2036-01-01')} ],
+    [ customer_phones => q{INSERT INTO c360.customer_phones (phone, customer_id, until, reason, changed_by)
+        VALUES ('0900000009', 1, '2026-01-01', 'lost', 'an')} ],
+    [ customer_notes => q{INSERT INTO c360.customer_notes (customer_id, content, category, pinned, created_by, created_at)
+        VALUES (1, 'cũ', 'general', true, 'an', '2026-01-01')} ],
     [ customer_orders => q{INSERT INTO c360.customer_orders (customer_id, order_code, amount, status, ordered_at)
         VALUES (1, 'DH1', 300000, 'delivered', '2026-01-01'), (2, 'DH2', 0, 'returned', '2026-01-02')} ],
     [ customer_order_totals => q{INSERT INTO c360.customer_order_totals

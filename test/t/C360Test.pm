@@ -44,6 +44,13 @@ our @WRITES = (
         "transactionDate": "2026-01-02 03:04:05", "accountNumber": "75918", "transferType": "in",
         "transferAmount": 70000, "content": "0987654321 ck"}')} ],
     [ 'c360_create_qr_code', q{SELECT c360_create_qr_code('0912345678')} ],
+    [ 'c360_upsert_customer', q{SELECT c360_upsert_customer('0912345678', email => 'an@shop.vn')} ],
+    [ 'c360_upsert_tpos_customer', q{SELECT c360_upsert_tpos_customer('0912345678', '{"Id": 7, "Name": "An"}')} ],
+    [ 'c360_set_tier', q{SELECT c360_set_tier('0912345678', 'gold')} ],
+    [ 'c360_set_status', q{SELECT c360_set_status('0912345678', 'VIP')} ],
+    [ 'c360_add_note', q{SELECT c360_add_note('0912345678', 'asks for invoices')} ],
+    [ 'c360_erase_customer', q{SELECT c360_get_or_create_customer('0977000001'), c360_erase_customer('0977000001', 'asked')} ],
+    [ 'c360_change_phone', q{SELECT c360_get_or_create_customer('0977000002'), c360_change_phone('0977000002', '0977000003', 'asked')} ],
     [ 'c360_set', q{SELECT c360_set('refund_grace_days', '8')} ],
     [ 'c360_grant', q{SELECT c360_grant('pg_monitor', 'viewer')} ],
     [ 'c360_revoke', q{SELECT c360_revoke('pg_monitor')} ],
@@ -70,6 +77,12 @@ our @READS = (
     [ 'c360_balance_at', q{SELECT c360_balance_at('0912345678', now())} ],
     [ 'c360_expiring_credits', q{SELECT c360_expiring_credits()} ],
     [ 'c360_verify_wallets', q{SELECT c360_verify_wallets()} ],
+    [ 'c360_customer', q{SELECT c360_customer('0912345678')} ],
+    [ 'c360_customers', q{SELECT c360_customers(ARRAY['0912345678', '0987654321'])} ],
+    [ 'c360_recent_customers', q{SELECT c360_recent_customers()} ],
+    [ 'c360_search_customers', q{SELECT c360_search_customers('0912')} ],
+    [ 'c360_activities', q{SELECT c360_activities('0912345678')} ],
+    [ 'c360_export_customer', q{SELECT c360_export_customer('0912345678')} ],
     [ 'c360_level', q{SELECT c360_level()} ],
     [ 'c360_events_since', q{SELECT c360_events_since()} ],
     [ 'c360_events', q{SELECT c360_events()} ],
@@ -80,7 +93,8 @@ our @READS = (
 # Routines that nobody calls by themselves: triggers' functions are left out
 # by their type; these work only inside c360's own functions, reads included,
 # and c360_schedule_jobs needs pg_cron.
-our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_current_actor
+our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_current_actor c360_write_activity
+    c360_save_customer
     c360_require_customer c360_require_job c360_list_jobs c360_change_job c360_job_function c360_job_expire_credits
     c360_job_lock c360_job_unlock c360_job_open c360_job_note c360_job_begin c360_job_batch c360_job_end
     c360_job_fail c360_sweep_job_runs c360_pg_cron_clock c360_pg_cron_put c360_set_pg_cron_role
@@ -375,6 +389,11 @@ SELECT c360_freeze_wallet('0987654321', 'looked into');
 SELECT c360_get_or_create_customer('0901111111', 'Không có ví');
 SELECT c360_issue_credit('0933333333', 9000), c360_withdraw('0933333333', 9000);                        -- used up
 SELECT c360_create_qr_code('0912345678');
+SELECT c360_upsert_customer('0944444444', 'Đỗ Thị Ế', 'do@shop.vn', E'1 Phố\tHuế', tags => '{"quen, cũ"}', created_at => '2020-01-02 03:04:05+07');
+SELECT c360_upsert_tpos_customer('0944444445', '{"Id": 5, "Name": "Từ quầy", "StatusText": "VIP"}');
+SELECT c360_change_phone('0944444444', '0944444446', 'new number'), c360_add_note('0944444446', 'pinned', 'warning', true);
+SELECT c360_set_tier('0944444445', 'gold'), c360_set_status('0944444446', 'VIP', false, 'good'),
+       c360_erase_customer('0933333333', 'asked for it');
 SELECT c360_grant('pg_monitor', 'agent'), c360_grant('pg_monitor', 'stream');
 INSERT INTO c360.audit_logs (at, function, sqlstate, message, detail, actor, session_user_name)
 VALUES (now(), 'c360_wallet', 'PT404', 'no such customer', E'tab\t \\N', 'an', 'an');
