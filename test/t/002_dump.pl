@@ -21,7 +21,8 @@ install($node, 'shop');
 my $levels = q{SELECT c360_grant('pg_monitor', 'agent'), c360_grant('pg_monitor', 'stream')};
 $node->safe_psql('fresh', $levels);
 # and the first ticket of a year, which makes its numbers
-$node->safe_psql('fresh', q{SELECT c360_create_ticket('0912345678', 'OTHER')});
+my $first_ticket = q{SELECT c360_create_ticket('0912345678', 'OTHER')};
+$node->safe_psql('fresh', $first_ticket);
 my $fresh = catalog_text($node, 'fresh');
 fill_every_table($node, 'shop');
 
@@ -82,7 +83,7 @@ sub functions_work
         SELECT c360_withdraw('0987654321', 1000);
         SELECT c360_ingest_bank_transaction('{"id": 10$called, "gateway": "ACB", "accountNumber": "75918",
             "transactionDate": "2026-01-02 03:04:05", "transferType": "in", "transferAmount": 1000,
-            "content": "094444444$called ck"}');
+            "content": "093444444$called ck"}');
         SELECT c360_record_order('0912345678', 'DH10$called', 1000)});
     cmp_ok($node->safe_psql($db, q{SELECT ticket_code FROM c360_create_ticket('0912345678', 'OTHER')}), 'gt', $last_code,
         "$name: ticket codes go on");
@@ -183,6 +184,7 @@ foreach my $db (qw(owned owned_fresh))
         SELECT c360_install()});
 }
 $node->safe_psql('owned_fresh', $levels);
+$node->safe_psql('owned_fresh', $first_ticket);
 my $owned_fresh = catalog_text($node, 'owned_fresh');
 is($node->safe_psql('owned', q{SELECT DISTINCT relowner::regrole FROM pg_class
         WHERE relnamespace = 'c360'::regnamespace AND relkind IN ('r', 'S')}),
