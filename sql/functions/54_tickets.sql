@@ -131,7 +131,7 @@ BEGIN
 
     -- the year's first ticket makes its numbers; others that come meanwhile wait
     IF to_regclass(numbers) IS NULL THEN
-        PERFORM pg_advisory_xact_lock(hashtext('c360'), hashtext('ticket_numbers'));
+        PERFORM pg_advisory_xact_lock(hashtext('c360'), hashtext(numbers));
         IF NOT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass(numbers)) THEN
             EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s START %s', numbers,
                 (SELECT coalesce(max(split_part(t.ticket_code, '-', 3)::bigint), 0) + 1
