@@ -105,8 +105,8 @@ write_activity(PG_FUNCTION_ARGS)
 
 /*
  * For functions in PL/pgSQL, which have become the owner of the tables by
- * then: he is the one who may call it, by a grant that c360_install() asks
- * for, and only inside such a function.
+ * then. He would need a grant for it, so all have EXECUTE; but only he gets
+ * further than this, and only inside such a function.
  */
 Datum
 c360_write_activity(PG_FUNCTION_ARGS)

@@ -32,14 +32,11 @@ BEGIN
             HINT = 'Call c360_install() as that owner (SET ROLE), or let a superuser hand it over.';
     END IF;
     IF NOT (has_function_privilege('@extschema@.c360_refuse_change()', 'EXECUTE')
-            AND has_function_privilege('@extschema@.c360_settings_changed()', 'EXECUTE')
-            AND has_function_privilege('@extschema@.c360_write_activity(text, text, bigint, text, text, jsonb)', 'EXECUTE')) THEN
+            AND has_function_privilege('@extschema@.c360_settings_changed()', 'EXECUTE')) THEN
         RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = 'missing privilege on the trigger functions',
-            DETAIL = 'trigger_functions: whoever owns the tables makes the triggers on them and writes the activities',
+            DETAIL = 'trigger_functions: whoever owns the tables makes the triggers on them',
             HINT = format('GRANT EXECUTE ON FUNCTION @extschema@.c360_install(), @extschema@.c360_refuse_change(), '
-                          '@extschema@.c360_settings_changed(), '
-                          '@extschema@.c360_write_activity(text, text, bigint, text, text, jsonb), '
-                          '@extschema@.c360_apply_level(regrole, text), '
+                          '@extschema@.c360_settings_changed(), @extschema@.c360_apply_level(regrole, text), '
                           '@extschema@.c360_grant(regrole, text), @extschema@.c360_revoke(regrole) TO %I;', current_user);
     END IF;
     IF to_regnamespace('c360') IS NULL THEN

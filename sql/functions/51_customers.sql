@@ -1,8 +1,10 @@
 -- Customers: their fields, notes and timeline.
 --
 -- Functions that only call others stay the owner of the extension; those that
--- touch tables become the owner of these first. A change locks the wallet's
--- row first if it needs it, then the customer's, and writes its activity last.
+-- touch tables become the owner of these first. What he may leave behind, a
+-- search_path, ends before anything is found by it (see 66_jobs.sql). A change
+-- locks the wallet's row first if it needs it, then the customer's, and writes
+-- its activity last.
 
 -- Changing what is known of a customer.
 
@@ -154,6 +156,7 @@ BEGIN
     END IF;
     saved := @extschema@.c360_save_customer(wanted, fields, c360_upsert_customer.created_source,
                                             c360_upsert_customer.created_at, NULL);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     RETURN (SELECT to_jsonb(r) FROM @extschema@.c360_customers(ids => ARRAY[saved]) AS r);
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_upsert_customer(text, text, text, text, text, text[], text[], text, text, timestamptz) IS
@@ -200,6 +203,7 @@ BEGIN
          ) AS t (field, key, value, longest)
     WHERE btrim(t.value) <> '';
     saved := @extschema@.c360_save_customer(wanted, fields, 'tpos', NULL, given);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     RETURN (SELECT to_jsonb(r) FROM @extschema@.c360_customers(ids => ARRAY[saved]) AS r);
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_upsert_tpos_customer(text, jsonb) IS

@@ -180,6 +180,7 @@ BEGIN
     customer_created := false;
     placed := @extschema@.c360_put_order(wanted, c360_record_order.order_code, c360_record_order.amount, given,
                                          c360_record_order.status);
+    -- from here on nothing is found by a search_path, which the owner of the tables may have left
     IF placed.customer_id IS NULL THEN
         made := @extschema@.c360_make_customer(wanted, NULL, 'tpos');
         customer_created := made.customer_created;

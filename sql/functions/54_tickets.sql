@@ -4,7 +4,9 @@
 -- locked before the wallet, always.
 --
 -- As in 53_orders.sql, functions that call others touch no table, and those
--- that touch tables call nothing but the writer of activities.
+-- that touch tables call nothing but the writer of activities. After one that
+-- touches tables, those of the first kind set search_path again before
+-- anything is found by it: their owner may have left one of his (66_jobs.sql).
 
 CREATE FUNCTION @extschema@.c360_ticket_fields(changes jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -605,6 +607,7 @@ BEGIN
             DETAIL = 'invalid_amount: amount is ' || c360_resolve_ticket.amount;
     END IF;
     ticket := @extschema@.c360_lock_ticket(c360_resolve_ticket.ticket_code);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     way := coalesce(way, ticket.usual_compensation);
     paid := CASE WHEN way IN ('credit', 'deposit') THEN coalesce(c360_resolve_ticket.amount, ticket.refund_amount) END;
     IF ticket.compensated OR ticket.compensation IS NOT NULL AND way NOT IN ('credit', 'deposit') THEN
@@ -612,6 +615,7 @@ BEGIN
             DETAIL = format('compensated: %s is resolved with %s', ticket.code, ticket.compensation);
     ELSIF ticket.status <> 'completed' THEN
         PERFORM @extschema@.c360_require_move(ticket.status, 'completed');
+        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     END IF;
 
     IF way IN ('credit', 'deposit') THEN
@@ -627,6 +631,7 @@ BEGIN
                 DETAIL = format('exceeds_order: amount %s, order %s', paid, ticket.order_amount);
         END IF;
         phone := @extschema@.c360_lock_payee(ticket.customer_id);
+        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
         IF way = 'credit' THEN
             movement := @extschema@.c360_issue_credit(phone, paid,
                 CASE WHEN ticket.type IN ('BOOM', 'RETURN_SHIPPER') THEN ticket.type ELSE 'COMPENSATION' END,
@@ -643,6 +648,7 @@ BEGIN
         coalesce(pointers, '{}') || jsonb_build_object('compensation', way),
         jsonb_strip_nulls(coalesce(pointers, '{}') - 'compensated_at'
                           || jsonb_build_object('compensation', way, 'amount', paid)));
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     RETURN jsonb_build_object('ticket', @extschema@.c360_ticket(ticket.code),
                               'movement', CASE WHEN pointers IS NOT NULL THEN to_jsonb(movement) END);
 END $$;
@@ -707,9 +713,11 @@ DECLARE
 BEGIN
     PERFORM @extschema@.c360_require_text('reason', c360_delete_ticket.reason, 500, false);
     ticket := @extschema@.c360_lock_ticket(c360_delete_ticket.ticket_code);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF ticket.compensated THEN
         PERFORM @extschema@.c360_require_accountant();
         lot := @extschema@.c360_unused_compensation(ticket.ticket_id);
+        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
         IF lot IS NOT NULL THEN
             BEGIN
                 PERFORM @extschema@.c360_cancel_credit(lot, 'ticket ' || ticket.code || ' is deleted');

@@ -15,7 +15,10 @@ AS $$
     ('c360_normalize_phone', 'public'),
     ('c360_parse_transfer', 'public'),
     ('c360_phone_carrier', 'public'),
+    ('c360_shop_day', 'public'),
+    ('c360_shop_midnight', 'public'),
     ('c360_version', 'public'),
+    ('c360_write_activity', 'public'),          -- but it works only inside a function of c360
 
     ('c360_events', 'stream'),
 
@@ -91,7 +94,6 @@ AS $$
     ('c360_refuse_change', 'owner'),
     ('c360_revoke', 'owner'),
     ('c360_settings_changed', 'owner'),
-    ('c360_write_activity', 'owner'),
 
     ('c360_become_owner', 'internal'),
     ('c360_change_job', 'admin'),
@@ -130,8 +132,6 @@ AS $$
     ('c360_save_customer', 'internal'),
     ('c360_set_pg_cron_role', 'admin'),
     ('c360_shift_schedule', 'admin'),
-    ('c360_shop_day', 'internal'),
-    ('c360_shop_midnight', 'internal'),
     ('c360_step_ticket', 'internal'),
     ('c360_sweep_job_runs', 'internal'),
     ('c360_ticket_fields', 'internal'),

@@ -1,4 +1,4 @@
--- Nothing is granted to PUBLIC but the pure functions.
+-- Nothing is granted to PUBLIC but the pure functions, and one that refuses to work for them.
 DO $$
 DECLARE
     routine regprocedure;

@@ -58,7 +58,7 @@ BEGIN
         END;
     END LOOP;
     -- c360's own names
-    FOR f IN SELECT r.proname, pg_get_function_identity_arguments(r.oid) AS arguments FROM pg_temp.routines r
+    FOR f IN SELECT r.proname, array_to_string(r.proargtypes::regtype[], ', ') AS arguments FROM pg_temp.routines r
              WHERE r.prokind = 'f' AND r.prorettype <> 'trigger'::regtype
     LOOP
         EXECUTE format('CREATE FUNCTION evil.%I(%s) RETURNS void LANGUAGE plpgsql AS %L', f.proname, f.arguments,

@@ -10,8 +10,8 @@ SELECT no_plan();
 SELECT set_eq($$SELECT r.name FROM pg_temp.routines r,
                     aclexplode(coalesce(r.proacl, acldefault('f', r.proowner))) a WHERE a.grantee = 0$$,
               ARRAY['c360_version', 'c360_normalize_phone', 'c360_phone_carrier', 'c360_parse_transfer',
-                    'c360_next_run', 'c360_fold'],
-              'PUBLIC may execute the pure functions and nothing else');
+                    'c360_next_run', 'c360_fold', 'c360_shop_day', 'c360_shop_midnight', 'c360_write_activity'],
+              'PUBLIC may execute the pure functions, the writer of activities, which refuses them, and nothing else');
 SELECT is_empty($$SELECT r.name, a.grantee::regrole FROM pg_temp.routines r, aclexplode(r.proacl) a
                   WHERE a.grantee NOT IN (0, r.proowner)$$, 'nobody else has been granted a function');
 SELECT is_empty($$SELECT n.nspname, a.grantee, a.privilege_type FROM pg_namespace n, aclexplode(n.nspacl) a
@@ -33,7 +33,7 @@ CREATE ROLE shop_nobody;
 SELECT format('GRANT CREATE ON DATABASE %I TO shop_owner', current_database()) \gexec
 GRANT CREATE ON SCHEMA public TO shop_owner;
 -- it hangs the guards on its tables, which needs EXECUTE of their functions
-GRANT EXECUTE ON FUNCTION c360_install(), c360_refuse_change(), c360_settings_changed(), c360_write_activity(text, text, bigint, text, text, jsonb) TO shop_owner;
+GRANT EXECUTE ON FUNCTION c360_install(), c360_refuse_change(), c360_settings_changed() TO shop_owner;
 GRANT EXECUTE ON FUNCTION c360_withdraw(text, bigint, text, text, text) TO shop_till;
 SET LOCAL ROLE shop_owner;
 SELECT c360_install() AS installed \gset
@@ -87,13 +87,14 @@ $$;
 SELECT is(pg_temp.as_role(role, pg_temp.call_of(r.oid)), '42501', format('%s may not call %s', role, r.name))
 FROM pg_temp.routines r, unnest(ARRAY['shop_till', 'shop_nobody']) AS role
 WHERE r.name NOT IN ('c360_version', 'c360_normalize_phone', 'c360_phone_carrier', 'c360_parse_transfer',
-                     'c360_next_run', 'c360_fold')
+                     'c360_next_run', 'c360_fold', 'c360_shop_day', 'c360_shop_midnight')
   AND (role, r.name) <> ('shop_till', 'c360_withdraw') AND r.prorettype <> 'trigger'::regtype
 ORDER BY role, r.name;
 SELECT is(pg_temp.as_role('shop_nobody', statement), 'none', statement) FROM unnest(ARRAY[
     'SELECT c360_version()', $$SELECT c360_normalize_phone('0901000001')$$,
     $$SELECT c360_phone_carrier('0901000001')$$, $$SELECT c360_parse_transfer('0901000001')$$,
-    $$SELECT c360_next_run('0 * * * *', now())$$]) AS statement;
+    $$SELECT c360_next_run('0 * * * *', now())$$, $$SELECT c360_fold('An')$$, 'SELECT c360_shop_day(now())',
+    $$SELECT c360_shop_midnight('2026-01-01')$$]) AS statement;
 SELECT is(pg_temp.as_role('shop_nobody', format('CREATE TRIGGER x BEFORE UPDATE ON %s EXECUTE FUNCTION %s()', t, r.name)),
           '42501', format('nobody hangs %s on a table of his', r.name))
 FROM pg_temp.routines r, (VALUES ('pg_temp.his')) AS v (t), pg_temp.as_role('shop_nobody', 'CREATE TEMP TABLE his ()')

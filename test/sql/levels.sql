@@ -249,7 +249,7 @@ BEGIN;
 DROP SCHEMA c360 CASCADE;
 DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO regress_c360_shop', current_database()); END $$;
 GRANT CREATE ON SCHEMA public TO regress_c360_shop;
-GRANT EXECUTE ON FUNCTION c360_install, c360_refuse_change, c360_settings_changed, c360_write_activity, c360_grant, c360_revoke TO regress_c360_shop;
+GRANT EXECUTE ON FUNCTION c360_install, c360_refuse_change, c360_settings_changed, c360_grant, c360_revoke TO regress_c360_shop;
 SET LOCAL ROLE regress_c360_shop;
 SELECT c360_install() <> '';
 SELECT c360_install() <> '';

@@ -32,7 +32,7 @@ SELECT test.search('lu') LIKE '%70 Plugh%' AS inside;
 SELECT bool_or(phone = '02973339999') AS "end" FROM c360_search_customers('99', 1000);
 
 -- Pages: each row once, in the same order, whatever the size.
-CREATE FUNCTION test.pages(query text, max_rows integer) RETURNS TABLE (page integer, customer_id bigint, rank integer) LANGUAGE plpgsql AS $$
+CREATE FUNCTION test.search_pages(query text, max_rows integer) RETURNS TABLE (page integer, customer_id bigint, rank integer) LANGUAGE plpgsql AS $$
 DECLARE
     last text;
 BEGIN
@@ -44,10 +44,10 @@ BEGIN
         EXIT WHEN NOT FOUND;
     END LOOP;
 END $$;
-SELECT q, rows, (SELECT count(*) FROM test.pages(q, rows)) > 2 AS some,
-       (SELECT array_agg(row(p.customer_id, p.rank)) FROM test.pages(q, rows) p)
+SELECT q, rows, (SELECT count(*) FROM test.search_pages(q, rows)) > 2 AS some,
+       (SELECT array_agg(row(p.customer_id, p.rank)) FROM test.search_pages(q, rows) p)
        = (SELECT array_agg(row(s.customer_id, s.rank)) FROM c360_search_customers(q, 1000) s) AS same,
-       (SELECT count(*) - count(DISTINCT customer_id) FROM test.pages(q, rows)) AS twice
+       (SELECT count(*) - count(DISTINCT customer_id) FROM test.search_pages(q, rows)) AS twice
 FROM unnest('{quynh xoai,0296333,an,09,92}'::text[]) AS q, unnest('{1,2,7}'::integer[]) AS rows ORDER BY q, rows;
 -- against what the rules say, looked up the slow way
 CREATE FUNCTION test.slow_search(query text) RETURNS TABLE (customer_id bigint, rank integer) LANGUAGE sql AS $$
@@ -78,7 +78,7 @@ INSERT INTO c360.customers (phone, name, name_folded, address, address_folded)
 SELECT '0298' || lpad(i::text, 7, '0'), 'Mngu ' || i, 'mngu ' || i, 'A Kqwz', 'a kqwz' FROM generate_series(1, 3500) AS i;
 INSERT INTO c360.customers (phone, name, name_folded) SELECT '0299' || lpad(i::text, 7, '0'), 'Hiếm Jwx ' || i, 'hiem jwx ' || i FROM generate_series(1, 30) AS i;
 ANALYZE c360.customers;
-SELECT q, count(*), count(DISTINCT p.customer_id), bool_and(p.rank = r) FROM (VALUES ('mngu', 80), ('0298', 95), ('kqwz', 30)) AS t (q, r), test.pages(q, 500) p
+SELECT q, count(*), count(DISTINCT p.customer_id), bool_and(p.rank = r) FROM (VALUES ('mngu', 80), ('0298', 95), ('kqwz', 30)) AS t (q, r), test.search_pages(q, 500) p
 WHERE q <> 'mngu' OR page > 0 GROUP BY q ORDER BY q;
 -- rare ones far away are found
 SELECT count(*), min(rank) FROM c360_search_customers('jwx', 100);

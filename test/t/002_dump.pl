@@ -179,7 +179,7 @@ foreach my $db (qw(owned owned_fresh))
         GRANT CREATE ON DATABASE $db TO shop_owner, somebody});
     $node->safe_psql($db, q{
         GRANT USAGE, CREATE ON SCHEMA api TO shop_owner, somebody;
-        GRANT EXECUTE ON FUNCTION c360_install(), c360_refuse_change(), c360_settings_changed(), c360_write_activity(text, text, bigint, text, text, jsonb),
+        GRANT EXECUTE ON FUNCTION c360_install(), c360_refuse_change(), c360_settings_changed(),
             c360_apply_level(regrole, text) TO shop_owner, somebody;
         SET ROLE shop_owner;
         SELECT c360_install()});

@@ -319,7 +319,7 @@ expired($lot, 'enabled again it does');
 # An owner of the tables who has no privilege on the jobs, nor on anything.
 new_database($node, 'owned', q{
     CREATE EXTENSION c360; CREATE ROLE shop_owner; GRANT CREATE ON DATABASE owned TO shop_owner; GRANT CREATE ON SCHEMA public TO shop_owner;
-    GRANT EXECUTE ON FUNCTION c360_install(), c360_refuse_change(), c360_settings_changed(), c360_write_activity(text, text, bigint, text, text, jsonb) TO shop_owner;
+    GRANT EXECUTE ON FUNCTION c360_install(), c360_refuse_change(), c360_settings_changed() TO shop_owner;
     SET ROLE shop_owner; SELECT c360_install()});
 $node->safe_psql('owned', q{SET ROLE shop_owner;
     CREATE TABLE c360.seen (by_whom text);
