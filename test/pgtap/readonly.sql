@@ -42,6 +42,11 @@ SELECT c360_deposit(phone, 1000, idempotency_key => 'first ' || phone) FROM unne
 SELECT c360_issue_credit(phone, 100, source_id => phone) FROM unnest(ARRAY['0901000001', '0901000002']) AS phone \g /dev/null
 SELECT transaction_id AS paid FROM c360_withdraw('0901000001', 50) \gset
 SELECT c360_freeze_wallet('0901000002', 'a reason'), c360_get_or_create_customer('0901000004') \g /dev/null
+SELECT c360_record_order('0901000001', 'RO-1', 500, '2024-01-02', 'delivered') \g /dev/null
+SELECT ticket_code AS ticket FROM c360_create_ticket('0901000001', 'RETURN_CLIENT', 'RO-1', refund_amount => 10,
+    deadline => clock_timestamp()) \gset
+SELECT ticket_code AS paid_ticket FROM c360_create_ticket('0901000001', 'BOOM', 'RO-2', refund_amount => 10) \gset
+SELECT c360_resolve_ticket(:'paid_ticket') \g /dev/null
 
 CREATE TEMP TABLE calls (name text, call text);
 INSERT INTO calls VALUES
@@ -77,6 +82,21 @@ INSERT INTO calls VALUES
         "content": "0901000001"}')$$),
     ('c360_ingest_bank_transaction', $$SELECT c360_ingest_bank_transaction('{"id": 2, "gateway": "MBBank",
         "transactionDate": "2024-01-02 03:04:05", "accountNumber": "123", "transferType": "out", "transferAmount": 33}')$$),
+    ('c360_record_order', $$SELECT c360_record_order('0901000001', 'RO-3', 1)$$),
+    ('c360_record_order', $$SELECT c360_record_order('0901000001', 'RO-1', 500, '2024-01-02', 'delivered')$$),
+    ('c360_record_order', $$SELECT c360_record_order('0901000003', 'RO-3', 1)$$),
+    ('c360_create_ticket', $$SELECT c360_create_ticket('0901000001', 'OTHER')$$),
+    ('c360_create_ticket', $$SELECT c360_create_ticket('0901000003', 'OTHER')$$),
+    ('c360_update_ticket', format($$SELECT c360_update_ticket(%L, '{"subject": "a subject"}')$$, :'ticket')),
+    ('c360_update_ticket', format($$SELECT c360_update_ticket(%L, '{}')$$, :'ticket')),
+    ('c360_ticket_action', format($$SELECT c360_ticket_action(%L, 'process')$$, :'ticket')),
+    ('c360_ticket_note', format($$SELECT c360_ticket_note(%L, 'a note')$$, :'ticket')),
+    ('c360_resolve_ticket', format('SELECT c360_resolve_ticket(%L)', :'ticket')),
+    ('c360_resolve_ticket', format($$SELECT c360_resolve_ticket(%L, compensation => 'none')$$, :'ticket')),
+    ('c360_delete_ticket', format('SELECT c360_delete_ticket(%L)', :'ticket')),
+    ('c360_delete_ticket', format('SELECT c360_delete_ticket(%L)', :'paid_ticket')),
+    ('c360_escalate_deadlines', 'SELECT c360_escalate_deadlines()'),
+    ('c360_run_job', $$SELECT c360_run_job('carrier_deadlines')$$),
     ('c360_set', $$SELECT c360_set('credit_expiry_days', '20')$$),
     ('c360_perform_job', $$CALL c360_perform_job('expire_credits')$$),
     ('c360_run_job', $$SELECT c360_run_job('expire_credits')$$),
@@ -152,6 +172,19 @@ INSERT INTO reads VALUES
     ('c360_events_since', 'SELECT c360_events_since()'),
     ('c360_events', 'SELECT c360_events()'),
     ('c360_statistics', 'SELECT c360_statistics()'),
+    ('c360_ticket', format('SELECT c360_ticket(%L)', :'ticket')),
+    ('c360_ticket_fields', $$SELECT c360_ticket_fields('{"subject": "a subject"}')$$),
+    ('c360_require_move', $$SELECT c360_require_move('new', 'processing')$$),
+    ('c360_require_accountant', 'SELECT c360_require_accountant()'),
+    ('c360_require_days', $$SELECT c360_require_days('2026-01-01', '2026-01-02', 2)$$),
+    ('c360_sees_money', 'SELECT c360_sees_money()'),
+    ('c360_shop_day', 'SELECT c360_shop_day(now())'),
+    ('c360_shop_midnight', $$SELECT c360_shop_midnight('2026-01-01')$$),
+    ('c360_dashboard', 'SELECT c360_dashboard()'),
+    ('c360_ticket_metrics', 'SELECT c360_ticket_metrics()'),
+    ('c360_wallet_summary', 'SELECT c360_wallet_summary()'),
+    ('c360_daily_summary', 'SELECT c360_daily_summary()'),
+    ('c360_consolidated_transactions', 'SELECT c360_consolidated_transactions()'),
     ('c360_version', 'SELECT c360_version()'),
     ('c360_normalize_phone', $$SELECT c360_normalize_phone('0901000001')$$),
     ('c360_phone_carrier', $$SELECT c360_phone_carrier('0901000001')$$),
@@ -160,8 +193,11 @@ SELECT set_eq('SELECT name FROM reads', $$SELECT name FROM pg_temp.routines WHER
                 AND name <> 'c360_pg_cron_clock'$$,
               'each function that reads is called here');
 SELECT is(pg_temp.read_only(call), 'none', 'read only: ' || call) FROM reads;
-SELECT is(pg_temp.read_only('SELECT * FROM ' || view), 'none', 'read only: the view ' || view)
-FROM unnest(ARRAY['c360_settings', 'c360_job_status']) AS view;
+SELECT is(pg_temp.read_only('SELECT * FROM ' || v.view), 'none', 'read only: the view ' || v.view)
+FROM c360_level_views() AS v WHERE to_regclass(v.view) IS NOT NULL;
+SELECT is_empty($$SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'v'
+                  AND (left(c.relname, 5) = 'c360_' OR pg_get_viewdef(c.oid) ~ '\mc360\.')
+                  AND c.relname NOT IN (SELECT v.view FROM c360_level_views() AS v)$$, 'those are all views');
 
 SELECT * FROM finish();
 ROLLBACK;
