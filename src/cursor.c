@@ -33,7 +33,6 @@
 #include "access/twophase.h"
 #include "catalog/namespace.h"
 #include "common/hashfn.h"
-#include "common/pg_prng.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lwlock.h"
@@ -427,12 +426,16 @@ c360_epoch_settle(void)
 	EpochRow   *rows;
 	int			count = own_epochs(&rows);
 	C360Epoch	epoch = epoch_of(rows, count);
+	uint32		random;
 	Datum		values[7];
 
-	if (epoch.stored)
+	/* one whose ticks are gone does not begin again: numbers would be used twice */
+	if (epoch.stored && newest_tick_of(epoch.first_tick, PG_INT64_MAX) != NULL)
 		return epoch;
 	values[0] = Int64GetDatum(epoch.epoch);
-	values[1] = Int64GetDatum((int64) pg_prng_uint64(&pg_global_prng_state) >> 1 & PG_INT32_MAX);
+	if (!pg_strong_random(&random, sizeof(random)))
+		elog(ERROR, "could not generate a random number");
+	values[1] = Int64GetDatum(random);
 	values[2] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[3] = ObjectIdGetDatum(MyDatabaseId);
 	values[4] = Int64GetDatum((int64) c360_timeline());
@@ -526,6 +529,21 @@ known_tick(int64 epoch, int64 number, const char **problem)
 	return tick;
 }
 
+/*
+ * Whether it saw the end of a transaction whose id was not given out yet. Ids
+ * of those that ran are given out again after a crash, and are as unseen.
+ */
+static bool
+saw_future(const C360Moment *moment)
+{
+	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
+	uint64		ran = 0;
+
+	for (int i = 0; i < moment->nrunning; i++)
+		ran += moment->running[i] >= next;
+	return moment->xmax > next && moment->xmax - next > ran;
+}
+
 /* A snapshot is of the epoch that is now, or of none that we know. */
 static C360Moment *
 known_moment(int64 epoch, C360Moment *moment, const char **problem)
@@ -534,7 +552,7 @@ known_moment(int64 epoch, C360Moment *moment, const char **problem)
 		return known_tick(epoch, moment->tick, problem);
 	if (epoch != c360_epoch_now().epoch)
 		*problem = foreign_cursor;
-	else if (moment->xmax > U64FromFullTransactionId(ReadNextFullTransactionId()))
+	else if (saw_future(moment))
 		*problem = future_cursor;
 	return moment;
 }

@@ -28,6 +28,8 @@
 
 #include "event.h"
 
+#define LONGEST_CURSOR	1000	/* that a payload has room for */
+
 struct C360EventReader
 {
 	C360Store  *store;
@@ -276,6 +278,12 @@ c360_event_next(C360EventReader *reader)
 	return event;
 }
 
+int
+c360_events_looked_at(const C360EventReader *reader)
+{
+	return reader->looked_at;
+}
+
 /* Whether it stopped for having looked at so many rows, and behind which. */
 bool
 c360_events_unfinished(const C360EventReader *reader, int64 *last_id)
@@ -510,14 +518,16 @@ write_payload(C360EventReader *reader, const C360Event *event, const char *curso
 	appendStringInfoChar(out, '{');
 	append_text(out, "event", event->event);
 	append_number(out, "id", event->id);
-	append_text(out, "cursor", cursor);
+	if (cursor != NULL && strlen(cursor) < LONGEST_CURSOR)
+		append_text(out, "cursor", cursor);
 	if (event->customer_id != 0)
 		append_number(out, "customer_id", event->customer_id);
 	if (!ids_only)
 	{
 		append_time(out, "at", event->at);
 		append_text(out, "phone", event->phone);
-		if (event->reference_type != NULL &&
+		if (event->reference_type != NULL && event->reference_id != NULL &&
+			strcmp(event->channel, "wallets") == 0 &&
 			strcmp(event->reference_type, "wallet_transaction") == 0)
 			append_movement(reader, strtoll(event->reference_id, NULL, 10), detail, out);
 		if (detail != WITHOUT_TEXTS)

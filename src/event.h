@@ -34,6 +34,7 @@ typedef struct C360Event
 extern C360EventReader *c360_events_between(C360Store *store, const C360Moment *from,
 											const C360Moment *to, int64 after_id, int most_late,
 											int most);
+extern int	c360_events_looked_at(const C360EventReader *reader);
 extern bool c360_events_unfinished(const C360EventReader *reader, int64 *last_id);
 extern bool c360_events_exist(const C360Moment *from, const C360Moment *to);
 /* Those of one transaction. */

@@ -137,7 +137,7 @@ at_transaction_end(XactEvent event, void *arg)
 		return;
 	if (event == XACT_EVENT_ABORT || (event == XACT_EVENT_COMMIT && unlock_at_commit))
 		release();
-	else if (event == XACT_EVENT_COMMIT)
+	else if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
 		lock_taken_in = InvalidSubTransactionId;
 }
 

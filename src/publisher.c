@@ -37,6 +37,7 @@
 #include "call.h"
 #include "cursor.h"
 #include "event.h"
+#include "phone.h"
 #include "publisher.h"
 #include "query.h"
 #include "settings.h"
@@ -49,7 +50,6 @@
 #define THIN_INTERVAL	600000	/* ms */
 #define BATCH			1000	/* events announced in one transaction */
 #define LONG_WALK		10000	/* rows between two ticks */
-#define LONGEST_CURSOR	1000	/* that a transaction announcing itself adds */
 
 /* of the publisher of this process */
 static struct
@@ -67,14 +67,24 @@ static struct
  * Sending
  */
 
-/* Answers how many notifications it took. */
+/*
+ * Answers how many notifications it took. A row that somebody else put into
+ * the table may have a topic that is no channel.
+ */
 static int
 notify(const C360Event *event, const char *payload)
 {
+	static const char *const channels[] = {"wallets", "tickets", "customers", "bank"};
 	char		channel[NAMEDATALEN];
+	size_t		i = 0;
 
+	while (i < lengthof(channels) && strcmp(event->channel, channels[i]) != 0)
+		i++;
+	if (i == lengthof(channels))
+		return 0;
 	Async_Notify(event->channel, payload);
-	if (event->phone == NULL || strcmp(event->channel, "wallets") != 0)
+	if (event->phone == NULL || strlen(event->phone) > C360_PHONE_MAX ||
+		strcmp(event->channel, "wallets") != 0)
 		return 1;
 	snprintf(channel, sizeof(channel), "wallet:%s", event->phone);
 	Async_Notify(channel, payload);
@@ -127,6 +137,19 @@ write_tick(C360Moment *moment)
 }
 
 /*
+ * Of the ticks up to the newest, the first that was perhaps not announced. A
+ * publisher before us says how far it came, unless the server crashed, which
+ * ended all listeners with it; then it is the newest.
+ */
+static int64
+first_unannounced(int64 newest)
+{
+	int64		announced = (int64) pg_atomic_read_u64(&publisher.slot->announced);
+
+	return announced > 0 && announced < newest ? announced + 1 : newest;
+}
+
+/*
  * Goes on where the publisher before stopped; the first one of an epoch
  * begins it with a tick of now.
  */
@@ -148,7 +171,7 @@ take_up(void)
 		write_tick(newest);
 	}
 	else
-		before = c360_tick_before(newest->tick);
+		before = c360_tick_before(first_unannounced(newest->tick));
 	newest = keep_moment(newest);
 	publisher.announced = keep_moment(before != NULL ? before : newest);
 	publisher.target = NULL;
@@ -237,6 +260,7 @@ announce_some(void)
 	{
 		forget_moment(publisher.announced);
 		publisher.announced = publisher.target;
+		pg_atomic_write_u64(&publisher.slot->announced, publisher.announced->tick);
 		publisher.target = NULL;
 		publisher.announced_id = 0;
 	}
@@ -273,10 +297,11 @@ thin_out(void)
 	static C360Query thin = {"DELETE FROM c360.event_ticks t USING ("
 		"  SELECT id, row_number() OVER (PARTITION BY date_trunc("
 		"    CASE WHEN created_at < clock_timestamp() - interval '1 day' THEN 'minute' ELSE 'second' END,"
-		"    created_at) ORDER BY id) AS nth, lead(created_at) OVER (ORDER BY id) AS until"
+		"    created_at) ORDER BY id) AS nth, lead(created_at) OVER (ORDER BY id) AS until, created_at"
 		"  FROM c360.event_ticks WHERE created_at < clock_timestamp() - interval '1 hour') old "
 		"WHERE t.id = old.id AND t.id < $1 "
-		"AND (old.nth > 1 OR old.until < clock_timestamp() - $2 * interval '1 day')",
+		"AND (old.until < clock_timestamp() - $2 * interval '1 day' OR "
+		"     old.nth > 1 AND old.created_at >= clock_timestamp() - $2 * interval '1 day')",
 	2, {INT8OID, INT8OID}};
 	static C360Query passes = {"DELETE FROM c360.event_streams WHERE valid_until < clock_timestamp()"};
 	Datum		values[2];
@@ -445,8 +470,7 @@ c360_publish_inline(void)
 	reader = c360_events_of(store, U64FromFullTransactionId(GetTopFullTransactionId()));
 	while ((event = c360_event_next(reader)) != NULL)
 	{
-		c360_event_payload(reader, event, strlen(cursor) < LONGEST_CURSOR ? cursor : NULL,
-						   ids_only, &payload);
+		c360_event_payload(reader, event, cursor, ids_only, &payload);
 		(void) notify(event, payload.data);
 	}
 	c360_events_end(reader);

@@ -42,6 +42,7 @@ typedef enum C360WorkerKind
 typedef struct C360Error
 {
 	TimestampTz at;
+	int			times;			/* the same came again */
 	Oid			session_user_id;
 	int			sqlerrcode;
 	char		function[NAMEDATALEN];
@@ -58,7 +59,7 @@ typedef struct C360Error
 typedef struct C360Slot
 {
 	Oid			database;		/* InvalidOid = free */
-	bool		absent;			/* its workers found no c360 there */
+	bool		absent[C360_NWORKERS];	/* that worker found no c360 there */
 	pid_t		pid[C360_NWORKERS]; /* whose turn it is; 0 = nobody's */
 	Latch	   *latch[C360_NWORKERS];	/* NULL = not at work */
 
@@ -73,12 +74,14 @@ typedef struct C360Slot
 	pg_atomic_uint64 ticks;
 	pg_atomic_uint64 notifications;
 	pg_atomic_uint64 lag;		/* of the last tick, microseconds */
+	pg_atomic_uint64 announced; /* all events up to this tick are; 0 = unknown */
 
 	/* under the lock: the last failure of a worker, and the ring of errors */
 	LWLock		lock;
 	TimestampTz last_error_at;
 	char		last_error[256];
 	uint64		errors_put;
+	uint64		errors_read;	/* these are being written */
 	uint64		errors_taken;
 	uint64		errors_lost;	/* the ring was full */
 	C360Error	errors[C360_ERROR_RING_SIZE];

@@ -33,6 +33,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/jsonb.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
@@ -50,6 +51,8 @@
 #define MOST_ROWS		10000
 #define STREAM_ROWS		1000	/* of one answer to EventSource */
 #define MOST_EXAMINED	100000	/* rows of other channels, in one call */
+#define MOST_LATE		10000	/* rows of transactions that were running */
+#define LONG_WAY		1000	/* such rows that nobody should pass twice */
 #define FRESH			10000	/* age of a tick that readers trust, ms */
 #define OLD				86400	/* a cursor of that age is renewed, s */
 #define MAX_CHANNELS	1000
@@ -86,7 +89,7 @@ unknown_channel(const char *name)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("no such channel"),
-			 errdetail("unknown_channel: \"%.64s\"", name),
+			 errdetail("unknown_channel: \"%.*s\"", pg_mbcliplen(name, strlen(name), 64), name),
 			 errhint("Allowed are wallets, tickets, customers, bank and wallet:<phone>.")));
 }
 
@@ -142,6 +145,16 @@ channels_argument(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? NULL : PG_GETARG_ARRAYTYPE_P(n);
 }
 
+static bool
+wants_all(const Filter *filter)
+{
+	bool		all = true;
+
+	for (size_t i = 0; i < lengthof(channel_defs); i++)
+		all &= filter->wanted[i] && filter->level >= channel_defs[i].level;
+	return all;
+}
+
 /* The channel under which the filter lets this event through, or NULL. */
 static const char *
 channel_for(const Filter *filter, const C360Event *event)
@@ -179,6 +192,7 @@ struct EventPage
 	void	   *sink;
 	int			rows;
 	bool		unfinished;		/* stopped after MOST_EXAMINED rows */
+	int			looked_at;		/* rows */
 	char	   *cursor;			/* behind the last row looked at */
 };
 
@@ -204,23 +218,30 @@ flush_log(void)
 	XLogFlush(end);
 }
 
+/* The newest tick if nothing was committed after it. */
+static C360Moment *
+tick_or_now(C360Moment *tick)
+{
+	C360Moment *now = palloc(sizeof(*now));
+
+	c360_moment_now(now);
+	if (tick != NULL && !c360_events_exist(tick, now))
+		return tick;
+	flush_log();
+	return now;
+}
+
 static C360Moment *
 target(void)
 {
 	C360Moment *tick = c360_newest_tick();
-	C360Moment *now;
 	bool		ticking = RecoveryInProgress() ||
 		(c360_notify == C360_NOTIFY_WORKER && c360_worker_runs(C360_PUBLISHER));
 
 	if (tick != NULL && ticking &&
 		!TimestampDifferenceExceeds(tick->at, GetCurrentTimestamp(), FRESH))
 		return tick;
-	now = palloc(sizeof(*now));
-	c360_moment_now(now);
-	if (tick != NULL && !c360_events_exist(tick, now))
-		return tick;
-	flush_log();
-	return now;
+	return tick_or_now(tick);
 }
 
 static bool
@@ -235,7 +256,9 @@ read_batch(EventPage *page, C360Store *store, int64 epoch, const C360Moment *fro
 		   const C360Moment *to, int64 after_id)
 {
 	C360EventReader *reader = c360_events_between(store, from, to, after_id,
-												  2 * page->max_rows, MOST_EXAMINED);
+												  wants_all(&page->filter) ? page->max_rows :
+												  Max(2 * page->max_rows, MOST_LATE),
+												  MOST_EXAMINED);
 	StringInfoData cursor;
 	StringInfoData payload;
 	C360Event  *event;
@@ -258,6 +281,7 @@ read_batch(EventPage *page, C360Store *store, int64 epoch, const C360Moment *fro
 		page->emit(page, event, channel, cursor.data, payload.data);
 		page->rows++;
 	}
+	page->looked_at += c360_events_looked_at(reader);
 	page->unfinished = page->rows < page->max_rows && c360_events_unfinished(reader, &last_id);
 	if (page->unfinished)
 	{
@@ -300,14 +324,16 @@ read_page(EventPage *page, const C360Cursor *cursor, const C360Moment *to)
 			page->cursor = c360_cursor_at(epoch, to);
 	}
 	c360_store_close(store);
-	if (page->rows == 0 && (page->unfinished || is_old(cursor, to)))
+	if (page->rows == 0 &&
+		(page->unfinished || page->looked_at > LONG_WAY || is_old(cursor, to)))
 		page->emit(page, NULL, NULL, page->cursor, NULL);
 }
 
+/* What was committed before is not told again. */
 static char *
 cursor_of_now(void)
 {
-	return c360_cursor_at(c360_epoch_now().epoch, target());
+	return c360_cursor_at(c360_epoch_now().epoch, tick_or_now(c360_newest_tick()));
 }
 
 /*
@@ -430,14 +456,14 @@ static Datum
 open_stream(PG_FUNCTION_ARGS)
 {
 	static C360Query insert = {"INSERT INTO c360.event_streams "
-		"(pass_hash, role, actor, level, channels, opened_at, valid_until) "
-		"SELECT $1, $2, $3, $4, $5, now, now + $6 * interval '1 hour' FROM clock_timestamp() AS now",
-	6, {BYTEAOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT8OID}};
+		"(pass_hash, role, actor, level, channels, opened_at, valid_until, role_id, cluster) "
+		"SELECT $1, $2, $3, $4, $5, now, now + $6 * interval '1 hour', $7, $8 FROM clock_timestamp() AS now",
+	8, {BYTEAOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT8OID, OIDOID, INT8OID}};
 	Oid			role = opening_role;
 	Filter		filter = {0};
 	C360Level	level = c360_level_of(role);
 	char	   *pass;
-	Datum		values[6];
+	Datum		values[8];
 
 	read_channels(&filter, channels_argument(fcinfo, 0));
 	if (level == C360_LEVEL_NONE)
@@ -453,8 +479,10 @@ open_stream(PG_FUNCTION_ARGS)
 	values[3] = CStringGetTextDatum(c360_level_name(level));
 	values[4] = PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0);
 	values[5] = Int64GetDatum(c360_settings()->stream_pass_hours);
+	values[6] = ObjectIdGetDatum(role);
+	values[7] = Int64GetDatum((int64) GetSystemIdentifier());
 	SPI_connect();
-	c360_query(&insert, values, PG_ARGISNULL(0) ? "    n " : NULL);
+	c360_query(&insert, values, PG_ARGISNULL(0) ? "    n   " : NULL);
 	SPI_finish();
 	PG_RETURN_TEXT_P(cstring_to_text(pass));
 }
@@ -470,27 +498,28 @@ c360_open_stream(PG_FUNCTION_ARGS)
 static bool
 find_pass(const char *pass, Oid *role, Filter *filter)
 {
-	static C360Query query = {"SELECT role, channels FROM c360.event_streams "
-		"WHERE pass_hash = $1 AND valid_until > clock_timestamp()",
-	1, {BYTEAOID}};
+	static C360Query query = {"SELECT role_id, channels FROM c360.event_streams "
+		"WHERE pass_hash = $1 AND valid_until > clock_timestamp() AND cluster = $2",
+	2, {BYTEAOID, INT8OID}};
 	MemoryContext caller = CurrentMemoryContext;
-	Datum		hash = hash_of(pass);
+	Datum		values[2] = {hash_of(pass), Int64GetDatum((int64) GetSystemIdentifier())};
 	bool		found;
 
 	SPI_connect();
-	found = c360_query(&query, &hash, NULL) == 1;
+	found = c360_query(&query, values, NULL) == 1;
 	if (found)
 	{
 		HeapTuple	row = SPI_tuptable->vals[0];
 		bool		isnull;
-		Datum		channels = SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull);
+		Datum		channels;
 
-		*role = get_role_oid(SPI_getvalue(row, SPI_tuptable->tupdesc, 1), true);
+		*role = DatumGetObjectId(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
+		channels = SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull);
 		MemoryContextSwitchTo(caller);
 		read_channels(filter, isnull ? NULL : DatumGetArrayTypePCopy(channels));
 	}
 	SPI_finish();
-	return found && OidIsValid(*role);
+	return found && SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(*role));
 }
 
 /*

@@ -22,11 +22,14 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_proc.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "parser/parse_func.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -142,6 +145,25 @@ leave(int code, Datum arg)
 }
 
 /*
+ * A role's or database's settings are for clients, and what code of the
+ * tables' owner set in the transaction before must not have us find his
+ * operators in this one.
+ */
+static void
+set_own_settings(void)
+{
+	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_SESSION);
+#if PG_VERSION_NUM >= 170000
+	SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_SESSION);
+#endif
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_SESSION);
+}
+
+/*
  * Enters us into the slot of our database, unless that is taken off the list
  * meanwhile, or somebody else serves it: a launcher that was started again
  * does not know the workers of the one before.
@@ -184,13 +206,7 @@ c360_worker_begin(Datum main_arg, C360WorkerKind kind)
 		proc_exit(0);
 	before_shmem_exit(leave, (Datum) 0);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
-	/* a role's or database's settings are for clients */
-	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	set_own_settings();
 	return my_slot;
 }
 
@@ -220,6 +236,27 @@ c360_extension_schema(void)
 }
 
 /*
+ * A function of the extension's own. Where the library is newer than the
+ * script anybody could have made one of that name.
+ */
+Oid
+c360_own_function(const char *name, int nargs, const Oid *types)
+{
+	char	   *schema = c360_extension_schema();
+	Oid			function = LookupFuncName(list_make2(makeString(schema), makeString(pstrdup(name))),
+										  nargs, types, true);
+
+	if (!OidIsValid(function) ||
+		getExtensionOfObject(ProcedureRelationId, function) != get_extension_oid("c360", true))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the extension c360 is older than its library"),
+				 errdetail("Function %s is not there.", name),
+				 errhint("Run ALTER EXTENSION c360 UPDATE; and SELECT c360_install();")));
+	return function;
+}
+
+/*
  * Begins a transaction as the owner of the tables. If c360 or its tables are
  * gone there is none, and the worker should end: false.
  */
@@ -230,6 +267,7 @@ c360_worker_begin_transaction(const char *activity)
 	pgstat_report_activity(STATE_RUNNING, activity);
 	/* the transaction before ended as the owner, deferred triggers included */
 	SetUserIdAndSecContext(GetSessionUserId(), 0);
+	set_own_settings();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (c360_extension_schema() == NULL || !c360_tables_ready())
@@ -237,10 +275,10 @@ c360_worker_begin_transaction(const char *activity)
 		PopActiveSnapshot();
 		CommitTransactionCommand();
 		pgstat_report_activity(STATE_IDLE, NULL);
-		my_slot->absent = true;
+		my_slot->absent[my_kind] = true;
 		return false;
 	}
-	my_slot->absent = false;
+	my_slot->absent[my_kind] = false;
 	c360_become(c360_owner());
 	return true;
 }
@@ -398,14 +436,15 @@ take_slots(List *wanted)
 			return;
 		}
 		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
-		slot->absent = false;
+		memset(slot->absent, false, sizeof(slot->absent));
 		slot->last_error[0] = '\0';
-		slot->errors_put = slot->errors_taken = slot->errors_lost = 0;
+		slot->errors_put = slot->errors_read = slot->errors_taken = slot->errors_lost = 0;
 		LWLockRelease(&slot->lock);
 		pg_atomic_write_u64(&slot->pending_since, 0);
 		pg_atomic_write_u64(&slot->ticks, 0);
 		pg_atomic_write_u64(&slot->notifications, 0);
 		pg_atomic_write_u64(&slot->lag, 0);
+		pg_atomic_write_u64(&slot->announced, 0);
 		memset(children[slot - c360_shared->slots], 0, sizeof(children[0]));
 		slot->database = lfirst_oid(cell);
 	}
@@ -453,14 +492,14 @@ start_workers(bool installed)
 		{
 			Child	   *child = &children[i][kind];
 
-			if (!has_ended(i, kind) || (now < child->retry_at && !(installed && slot->absent)))
+			if (!has_ended(i, kind) || (now < child->retry_at && !(installed && slot->absent[kind])))
 				continue;
-			child->retry_at = TimestampTzPlusMilliseconds(now, slot->absent && !installed ?
+			child->retry_at = TimestampTzPlusMilliseconds(now, slot->absent[kind] && !installed ?
 														  RETRY_ABSENT : RETRY);
+			if (installed)
+				slot->absent[kind] = false;
 			start_worker(i, kind);
 		}
-		if (installed)
-			slot->absent = false;
 	}
 }
 

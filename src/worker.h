@@ -25,6 +25,7 @@ extern char *c360_worker_recover(C360Slot *slot, MemoryContext context);
 /* sleeps until the latch is set or the time is over */
 extern void c360_worker_wait(long milliseconds, const char *activity);
 extern char *c360_extension_schema(void);
+extern Oid	c360_own_function(const char *name, int nargs, const Oid *types);
 
 extern PGDLLEXPORT void c360_publisher_main(Datum main_arg);
 extern PGDLLEXPORT void c360_runner_main(Datum main_arg);

@@ -18,6 +18,8 @@ pg_config=${PG_CONFIG:-pg_config}
 bindir=$("$pg_config" --bindir)
 pgxs_tests=$(dirname "$("$pg_config" --pgxs)")/../test
 major=${PG_MAJOR:-$("$pg_config" --version | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')}
+tap_tests=${TAP_TESTS:-test/t/*.pl}
+unset TAP_TESTS                 # PGXS has one of that name
 unset PGHOST PGHOSTADDR PGPORT PGUSER PGPASSWORD PGDATABASE PGSERVICE PGOPTIONS PGDATA
 export LC_ALL=C.UTF-8 LANG=C.UTF-8 PGCLIENTENCODING=UTF8
 
@@ -115,7 +117,7 @@ check_tap () {
     [ "$(id -u)" != 0 ] || chown postgres "$work/tap"
     if ! "${as_server_user[@]}" env PATH="$bindir:$PATH" TMPDIR="$work/tap" TESTDIR="$work/tap" \
             PG_REGRESS="$pgxs_tests/regress/pg_regress" PG_TEST_EXTRA= \
-            prove --timer -j 2 -I "$pgxs_tests/perl" -I test/t ${TAP_TESTS:-test/t/*.pl}; then
+            prove --timer -j 2 -I "$pgxs_tests/perl" -I test/t $tap_tests; then
         for log in "$work"/tap/tmp_check/log/regress_log_*; do
             grep -Eq '(^|\) )not ok|Bail out|exited with' "$log" || continue
             printf '\n-- %s\n' "$(basename "$log")"

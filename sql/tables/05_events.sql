@@ -35,10 +35,14 @@ CREATE TABLE c360.event_ticks (
 CREATE INDEX event_ticks_created_at_idx ON c360.event_ticks (created_at);
 COMMENT ON TABLE c360.event_ticks IS 'Snapshots up to which events were announced; kept event_retention days, thinned out with age';
 
--- Passes for pages that read events without a token of their own.
+-- Passes for pages that read events without a token of their own. The role
+-- counts by its oid on the server that wrote the row (cluster is its system
+-- identifier), so that nobody inherits a pass by taking a dropped role's name.
 CREATE TABLE c360.event_streams (
     pass_hash   bytea PRIMARY KEY,
     role        text NOT NULL,
+    role_id     oid NOT NULL,
+    cluster     bigint NOT NULL,
     actor       text NOT NULL,
     level       text NOT NULL,
     channels    text[],
@@ -46,5 +50,5 @@ CREATE TABLE c360.event_streams (
     valid_until timestamptz NOT NULL
 );
 CREATE INDEX event_streams_valid_until_idx ON c360.event_streams (valid_until);
-CREATE INDEX event_streams_role_idx ON c360.event_streams (role);
+CREATE INDEX event_streams_role_id_idx ON c360.event_streams (role_id);
 COMMENT ON TABLE c360.event_streams IS 'Stream passes, hashed; who opened them and for which channels';

@@ -84,8 +84,8 @@ my @rows = (
         VALUES (1, 4711, 4712, 5, 6, 1, 1)} ],
     [ event_ticks => q{INSERT INTO c360.event_ticks (id, snapshot, low_id, high_id, created_at)
         VALUES (1, '3:5:4', 1, 2, '2026-01-01')} ],
-    [ event_streams => q{INSERT INTO c360.event_streams (pass_hash, role, actor, level, channels, opened_at, valid_until)
-        VALUES ('\x01', 'no such role', 'an', 'agent', '{wallets}', '2026-01-01', '2036-01-01')} ],
+    [ event_streams => q{INSERT INTO c360.event_streams (pass_hash, role, actor, level, channels, opened_at, valid_until, role_id, cluster)
+        VALUES ('\x01', 'no such role', 'an', 'agent', '{wallets}', '2026-01-01', '2036-01-01', 1, 1)} ],
     [ transfer_ignored => q{INSERT INTO c360.transfer_ignored (value, reason) VALUES ('0909500000', 'hotline')} ]);
 
 # Tables of version $version, made by c360_install() itself that returns

@@ -105,10 +105,14 @@ is(join("\n", takers(@odd)), join("\n", map { "true false $_" } @odd), 'c360 is 
 
 # Jobs by c360_schedule_jobs() -----------------------------------------------
 
-$node->safe_psql('shop', q{
-    CREATE ROLE shop_jobs LOGIN; CREATE ROLE shop_admin LOGIN; CREATE ROLE shop_group;
-    GRANT USAGE ON SCHEMA cron TO shop_jobs, shop_admin, shop_group;
-    GRANT EXECUTE ON ALL ROUTINES IN SCHEMA public TO shop_jobs, shop_admin, shop_group});
+# as the manual has it
+my $grants = join "\n", slurp_file("$FindBin::RealBin/../../doc/operations.md")
+    =~ /^((?:CREATE ROLE|GRANT|SELECT c360_grant)\b[^;]*\bshop_jobs\b[^;]*;)$/mg;
+$node->safe_psql('shop', qq{
+    $grants
+    CREATE ROLE shop_admin LOGIN; CREATE ROLE shop_group;
+    GRANT USAGE ON SCHEMA cron TO shop_admin, shop_group;
+    SELECT c360_grant('shop_admin', 'admin'), c360_grant('shop_group', 'admin')});
 
 sub as
 {

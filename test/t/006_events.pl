@@ -9,7 +9,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 use C360Events;
 use C360Test;
-use JSON::PP ();
+use List::Util qw(shuffle);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -52,7 +52,20 @@ sub names_since
 
 sub sessions
 {
-    return map { $node->background_psql('shop', on_error_stop => 0) } 1 .. shift;
+    my @sessions = map { $node->background_psql('shop', on_error_stop => 0) } 1 .. shift;
+
+    $_->set_query_timer_restart foreach @sessions;
+    return @sessions;
+}
+
+sub set_server
+{
+    my ($setting, $value) = @_;
+
+    $node->append_conf('postgresql.conf', "$setting = '$value'");
+    $node->reload;
+    $node->poll_query_until('shop', "SELECT current_setting('$setting') = '$value'") or die;
+    return;
 }
 
 #
@@ -79,6 +92,7 @@ is(join(' ', map { "$_->{channel}:$_->{payload}{event}" } @heard),
     'customers:customer.created wallets:wallet.virtual_credit bank:bank.received wallets:wallet.deposit bank:bank.linked wallets:wallet.withdraw',
     'each event is heard on its channel, in order');
 my @own = heard_until($one_wallet, 'đủ "mọi" \thứ');
+$one_wallet->{session}->quit;
 is_deeply([ map { $_->{text} } @own ], [ map { $_->{text} } grep { $_->{channel} eq 'wallets' } @heard ],
     'the channel of one wallet says the same');
 is(join(' ', map { $_->{channel} } @own), 'wallet:0901234567 wallet:0901234567 wallet:0901234567', 'under its phone');
@@ -391,49 +405,44 @@ foreach my $db ('shop', 'elsewhere')
 # The publisher
 #
 
-my $lock_class = 0x43333630;
-
-sub waiting_publishers
+# Only one at a time, and nobody can take its lock by SQL.
 {
-    return $node->poll_query_until('shop', q{
-        SELECT count(*) = 1 FROM pg_stat_activity
-        WHERE backend_type = 'c360 publisher' AND wait_event_type = 'Lock' AND wait_event = 'advisory'});
+    my $publisher = worker_pid($node, 'shop', 'c360 publisher');
+    my $class = 0x43333630;
+    my $holder = $node->background_psql('shop');
+    my $cursor = cursor_now($node, 'shop');
+
+    is($node->safe_psql('shop', "SELECT pid FROM pg_locks WHERE classid = $class AND objid = 0 AND objsubid = 2 AND granted"),
+        $publisher, 'the publisher holds its lock');
+    $holder->query_safe("SELECT pg_advisory_lock($class, 0), pg_advisory_lock(($class)::bigint << 32)");
+    restart_publisher($node, 'shop');
+    do_move('d1');
+    heard_until($everything, 'd1');
+    is(names_since($cursor), 'd1', 'advisory locks of the same name do not keep it from its work');
+    $holder->quit;
 }
 
-# Two at once: the second waits, and ticks nothing.
+# It dies right after a tick, before notifying: its successor does that. The
+# tick is written by hand here, while there is no publisher.
 {
     my $cursor = cursor_now($node, 'shop');
-    my $holder = $node->background_psql('shop');
-    my $ticks = 'SELECT count(*), max(id) FROM c360.event_ticks';
 
-    # it gets the lock when the publisher ends
-    my $pid = worker_pid($node, 'shop', 'c360 publisher');
-    $holder->query_until(qr/started/, "\\echo started\nSELECT pg_advisory_lock($lock_class, 0);\n");
-    $node->poll_query_until('shop', q{SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted})
-        or die 'the publisher does not hold the lock';
-    pass('the publisher holds its lock');
-    $node->safe_psql('shop', "SELECT pg_terminate_backend($pid)");
-    wait_for_worker($node, 'shop', 'c360 publisher', $pid);
-    ok(waiting_publishers(), 'another publisher waits while one has the lock');
-    my $before = $node->safe_psql('shop', $ticks);
+    set_server('c360.databases', '');
+    ok(wait_for_no_worker($node, 'shop'), 'a database that is served no longer has no publisher');
     heard($everything);
-    do_move('a1');
-    is($node->safe_psql('shop', 'SELECT backlog FROM c360_stat'), '1', 'the backlog is counted');
-    is($node->safe_psql('shop', $ticks), $before, 'and it ticks nothing');
-
-    # As if its predecessor had died right after the tick, before notifying:
-    # the tick is there and nobody told.
-    my $moment = $node->safe_psql('shop', q{SELECT pg_current_snapshot()});
-    $node->safe_psql('shop', qq{
-        INSERT INTO c360.event_ticks SELECT max(t.id) + 1, '$moment', max(a.id), max(a.id), clock_timestamp()
+    do_move('a1', 'b1');
+    is($node->safe_psql('shop', 'SELECT ticks, notifications, lag, backlog FROM c360_stat'), '|||2', 'the backlog is counted without it');
+    is(names_of(read_events($node, 'shop', $cursor)), 'a1 b1', 'reading goes on without it');
+    $node->safe_psql('shop', q{
+        INSERT INTO c360.event_ticks
+        SELECT max(t.id) + 1, pg_current_snapshot(), max(a.id), max(a.id), clock_timestamp()
         FROM c360.event_ticks t, c360.customer_activities a});
-    do_move('b1');
-    is(scalar(heard($everything)), 0, 'nobody announces');
-    $holder->query_safe("SELECT pg_advisory_unlock($lock_class, 0)");
-    my @heard = heard_until($everything, 'b1');
-    is(join(' ', map { name_of($_->{payload}) } @heard), 'a1 b1', 'it announces what the last tick stands for, and goes on');
-    is(names_since($cursor), 'a1 b1', 'which is read once');
-    $holder->quit;
+    do_move('c1');
+    is(scalar(heard($everything)), 0, 'nobody has announced');
+    set_server('c360.databases', 'shop');
+    is(join(' ', map { name_of($_->{payload}) } heard_until($everything, 'c1')), 'a1 b1 c1',
+        'a publisher announces what the last tick stands for, and goes on');
+    is(names_since($cursor), 'a1 b1 c1', 'which is read once');
 }
 
 # A tick may be announced twice, with the same ids; the one before is not.
@@ -598,24 +607,29 @@ my $age = 'UPDATE c360.event_ticks SET created_at = created_at - interval';
     is(names_since($cursors[7]), 'b1 c1 d1 e1 f1 g1 h1', 'and stands for the other');
 }
 
-# Older than event_retention: gone, and the answer is an error.
+# Older than event_retention: gone, and the answer is an error. The last one
+# stays: the events after it are younger.
 {
     my $old = cursor_now($node, 'shop');
-    my ($epoch) = split /\./, $old;
-    my $until = $node->safe_psql('shop', 'SELECT max(id) FROM c360.event_ticks');
-
     do_move('a1');
+    my $last = cursor_now($node, 'shop');
+    my ($epoch, $until) = split /\./, $last;
+    my $before = ($old =~ /\.(\d+)$/)[0];
+
+    do_move('b1');
     my $newer = cursor_now($node, 'shop');
     my $oldest = $node->safe_psql('shop', 'SELECT min(id) FROM c360.event_ticks');
     is(reading("$epoch.$oldest"), 'none', 'the oldest tick');
-    $node->safe_psql('shop', "$age '8 days' WHERE id <= $until");
+    # a minute between them, so that none is thinned out for another
+    $node->safe_psql('shop', "$age '8 days' - ($until - id) * interval '1 minute' WHERE id <= $until");
     is(reading($old), 'none', 'an old tick that is kept');
     restart_publisher($node, 'shop');
-    ok($node->poll_query_until('shop', "SELECT count(*) = 0 FROM c360.event_ticks WHERE id <= $until"),
+    ok($node->poll_query_until('shop', "SELECT count(*) = 0 FROM c360.event_ticks WHERE id < $until"),
         'ticks older than event_retention go');
     is(reading($_), 'PT410 cursor_expired', "$_ has expired") foreach $old, "$epoch.$oldest", "$epoch.$oldest-$until.1",
-        "$epoch.$until-" . ($until + 1) . '.1';
-    is(names_since($newer), '', 'a newer one has not');
+        "$epoch.$before-$until.1";
+    is(names_since($last), 'b1', 'the last one of them has not');
+    is(names_since($newer), '', 'nor has a newer one');
     do_move('b1');
     is(names_since($newer), 'b1', 'and goes on');
     is($node->safe_psql('shop', q{SELECT count(*) > 0 FROM c360.customer_activities WHERE payload ->> 'note' = 'a1'}), 't',
@@ -632,22 +646,31 @@ my $age = 'UPDATE c360.event_ticks SET created_at = created_at - interval';
     $node->safe_psql('shop', q{SELECT c360_set('event_retention', NULL)});
 }
 
-# A quiet shop: who has read everything is not behind, however long ago it was.
+# A quiet shop: who has read everything is not behind, however long ago the
+# tick before was.
 {
     my $cursor = cursor_now($node, 'shop');
+    my ($tick) = $cursor =~ /\.(\d+)$/;
 
+    # a minute between them, so that none is thinned out for another
+    $node->safe_psql('shop', "$age '8 days' - ($tick - id) * interval '1 minute'");
     do_move('a1');
-    my @rows = since($cursor);
-    my $behind = $rows[-1]{cursor};
-    my $at_tick = cursor_now($node, 'shop');
+    my ($row) = since($cursor);
+    restart_publisher($node, 'shop');
+    ok($node->poll_query_until('shop', "SELECT count(*) = 0 FROM c360.event_ticks WHERE id < $tick"),
+        'after eight quiet days older ticks go');
+    is(reading($cursor), 'none', 'the last one of before stays');
+    is(reading($row->{cursor}), 'none', 'since cursors of the first event after begin there');
+    do_move('b1');
+    is(names_since($row->{cursor}), 'b1', 'and go on from it');
+
+    my $newest = cursor_now($node, 'shop');
     $node->safe_psql('shop', "$age '8 days'");
     restart_publisher($node, 'shop');
-    ok($node->poll_query_until('shop', 'SELECT count(*) = 1 FROM c360.event_ticks'), 'the newest tick stays, however old');
-    is(reading($at_tick), 'none', 'and a cursor that is this tick holds');
-    is(reading($behind), 'none', 'so does the cursor of the last event');
-    do_move('b1');
-    is(names_since($at_tick), 'b1', 'and goes on');
-    is(reading($behind) eq 'none' ? names_since($behind) =~ s/^a1 //r : reading($behind), 'b1', 'from the last event, too');
+    ok($node->poll_query_until('shop', 'SELECT count(*) = 1 FROM c360.event_ticks'), 'eight days later the newest tick is left');
+    is(reading($newest), 'none', 'and its cursor holds');
+    do_move('c1');
+    is(names_since($newest), 'c1', 'and goes on');
 }
 
 # Who polls and has nothing to read is given a newer cursor in time.
@@ -656,26 +679,17 @@ my $age = 'UPDATE c360.event_ticks SET created_at = created_at - interval';
 
     do_move('a1');
     $node->safe_psql('shop', "$age '2 days' WHERE id <= " . ($cursor =~ /\.(\d+)$/)[0]);
-    my @rows = since($cursor, channels => [ 'tickets' ], page => 1);
-    is(scalar(@rows), 1, 'one row for who has nothing to read');
-    is($rows[0]{id}, undef, 'without an event');
-    is($rows[0]{cursor}, cursor_now($node, 'shop'), 'only a newer cursor');
+    wait_announced($node, 'shop');
+    is($node->safe_psql('shop', "SELECT * FROM c360_events_since('$cursor', '{tickets}', 1)"), cursor_now($node, 'shop') . '|||||',
+        'who has nothing to read is given a newer cursor and no event');
+    my @rows = since($cursor);
+    is($node->safe_psql('shop', "SELECT * FROM c360_events_since('$rows[0]{cursor}')"), cursor_now($node, 'shop') . '|||||',
+        'in the middle of a batch, too');
 }
 
 #
 # Who sends
 #
-
-sub set_server
-{
-    my ($setting, $value) = @_;
-
-    $node->append_conf('postgresql.conf', "$setting = '$value'");
-    $node->reload;
-    $node->poll_query_until('shop', "SELECT current_setting('$setting') = '$value'") or die;
-    # the publisher, too: it reads the file when it wakes up
-    return;
-}
 
 {
     my $cursor = cursor_now($node, 'shop');
@@ -693,17 +707,17 @@ sub set_server
     my @heard = heard_until($everything, 'e1');
     is(join(' ', map { name_of($_->{payload}) } grep { $_->{pid} == $pid } @heard), 'a1 c1 e1',
         'inline: the writer sends at commit what it did not roll back');
-    is(names_since($cursor), 'a1 c1 e1', 'inline: it is read by cursor');
+    is(names_of(read_events($node, 'shop', $cursor)), 'a1 c1 e1', 'inline: it is read by cursor');
     is((read_events($node, 'shop', $_->{payload}{cursor}))[0]{id}, $heard[0]{payload}{id} , 'inline: cursors lose nothing')
         foreach $heard[0];
     in_session($session, $_) foreach 'BEGIN', move('f1'), q{PREPARE TRANSACTION 'three'}, q{COMMIT PREPARED 'three'};
-    is(names_since($cursor), 'a1 c1 e1 f1', 'inline: two-phase commit works');
+    is(names_of(read_events($node, 'shop', $cursor)), 'a1 c1 e1 f1', 'inline: two-phase commit works');
     set_server('c360.notify', 'off');
     in_session($session, move('g1'));
     set_server('c360.notify', 'inline');
     in_session($session, move('h1'));
     is(join(' ', map { name_of($_->{payload}) } grep { $_->{pid} == $pid } heard_until($everything, 'h1')), 'h1', 'off: nobody sends');
-    is(names_since($cursor), 'a1 c1 e1 f1 g1 h1', 'off: all is read by cursor');
+    is(names_of(read_events($node, 'shop', $cursor)), 'a1 c1 e1 f1 g1 h1', 'off: all is read by cursor');
     set_server('c360.notify', 'worker');
     do_move('a2');
     my ($last) = grep { name_of($_->{payload}) eq 'a2' } heard_until($everything, 'a2');
@@ -732,7 +746,7 @@ sub set_server
     set_server('c360.notify', 'worker');
     in_session($early, 'COMMIT');
     do_move('e1');
-    is(names_since($half), 'a1 c1 d1 e1', 'in the middle of a batch between snapshots, then with a publisher');
+    is(names_since($half), 'c1 a1 d1 e1', 'in the middle of a batch between snapshots, then with a publisher');
     foreach my $level (sort keys %cursors)
     {
         like($cursors{$level}, qr/^\d+\.s/, "$level: without ticks a cursor is a snapshot");
@@ -753,12 +767,182 @@ sub set_server
     do_move('a1');
     heard_until($everything, 'a1');
     my $before = $node->safe_psql('shop', $ticks);
-    do_move("b$_") foreach 1 .. 20;
+    $node->safe_psql('shop', join ';', map { move("b$_") } 1 .. 20);
     heard_until($everything, 'b20');
     cmp_ok($node->safe_psql('shop', $ticks) - $before, '<=', 2, 'a longer tick_interval makes fewer ticks');
     set_server('c360.tick_interval', '10ms');
 }
 
-$everything->{session}->quit;
-$one_wallet->{session}->quit if $one_wallet->{session}{run}->pumpable;
+#
+# At random
+#
+
+# 20,000 events of one transaction between others
+{
+    my ($bulk) = sessions(1);
+    my $cursor = cursor_now($node, 'shop');
+    my $count = 10000;    # and as many customers
+    my $check = sub {
+        my ($page) = @_;
+
+        return $node->safe_psql('shop', qq{
+            SELECT count(*), count(DISTINCT r ->> 'id'), string_agg(r -> 'payload' ->> 'note', ' ' ORDER BY n)
+                       FILTER (WHERE r -> 'payload' ->> 'note' <> 'bulk')
+            FROM test.read('$cursor', $page, NULL) WITH ORDINALITY AS t (r, n)});
+    };
+    my $events = 2 * $count + 3;
+
+    in_session($bulk, 'BEGIN');
+    do_move('a1');
+    in_session($bulk, qq{
+        SELECT count(c360_deposit('0930' || lpad(n::text, 6, '0'), 1, note => 'bulk')) FROM generate_series(1, $count) AS n});
+    do_move('b1');
+    heard($everything);
+    in_session($bulk, 'COMMIT');
+    do_move('c1');
+    is(scalar(grep { name_of($_->{payload}) eq 'bulk' && $_->{channel} eq 'wallets' } heard_until($everything, 'c1')), $count,
+        "$count movements of one transaction are all heard");
+    wait_announced($node, 'shop');
+    is($check->($_), "$events|$events|a1 b1 c1", "and read once each, in pages of $_") foreach 10000, 999;
+    is(scalar(read_events($node, 'shop', $cursor, page => 10, channels => ["wallet:$phones{b}"])), 1, 'one wallet among them');
+    $_->quit foreach $bulk, $everything->{session};
+}
+
+# Transactions begin, write, go back, commit, roll back and are prepared in any
+# order, ticks come and are switched off, readers turn pages of any size:
+# each gets what was committed, once, and of each wallet in order.
+{
+    my $seed = $ENV{C360_SEED} // time;
+    srand($seed);
+    my $steps = 1000;
+    my @free = map { sprintf '09140000%02d', $_ } 1 .. 12;
+    my (%committed, %written, $number, $prepared);
+    my @sessions = map { { session => $_ } } sessions(6);
+    my @readers = map { { session => $_, got => [] } } sessions(3);
+    my @prepared;
+    my $one = sub { return $_[ int rand @_ ] };
+
+    $node->safe_psql('shop', "SELECT c360_get_or_create_customer('$_')") foreach @free;
+    $_->{cursor} = cursor_now($node, 'shop') foreach @readers;
+    my $write = sub {
+        my ($s, $phone) = @_;
+        my $name = "$phone." . ++$number;
+
+        in_session($s->{session}, deposit($phone, $name));
+        push @{ $s->{written} }, $name;
+    };
+    my $end = sub {
+        my ($s, $committed) = @_;
+
+        $committed{$_} = 1 foreach $committed ? @{ $s->{written} } : ();
+        push @free, @{ $s->{held} // [] };
+        @$s{qw(open written held saved)} = (0, [], [], []);
+    };
+    my $turn_page = sub {
+        my ($reader) = @_;
+        my $size = $one->(1, 2, 3, 7, 100);
+        my @rows = split /\n/, in_session($reader->{session},
+            "SELECT cursor, payload ->> 'note' FROM c360_events_since('$reader->{cursor}', NULL, $size)");
+
+        foreach my $row (@rows)
+        {
+            my ($cursor, $name) = split /\|/, $row;
+
+            $reader->{cursor} = $cursor;
+            push @{ $reader->{got} }, $name;
+        }
+        return scalar @rows;
+    };
+
+    $end->($_, 0) foreach @sessions;
+    foreach my $step (1 .. $steps)
+    {
+        my $s = $one->(@sessions);
+        my $dice = rand;
+
+        set_server('c360.notify', $step % 500 ? 'off' : 'worker') if $step % 250 == 0;
+        $turn_page->($_) foreach grep { rand() < 0.2 } @readers;
+        if (!$s->{open})
+        {
+            in_session($s->{session}, 'BEGIN');
+            $s->{open} = 1;
+        }
+        elsif ($dice < 0.45)
+        {
+            # one of his wallets, or one that nobody has; they are his to the end
+            my $phone = @{ $s->{held} } && rand() < 0.5 ? $one->(@{ $s->{held} }) : undef;
+
+            @free = shuffle @free;
+            push @{ $s->{held} }, $phone = pop @free if !$phone && @free;
+            $write->($s, $phone) if $phone;
+        }
+        elsif ($dice < 0.55)
+        {
+            in_session($s->{session}, 'SAVEPOINT s' . @{ $s->{saved} });
+            push @{ $s->{saved} }, scalar @{ $s->{written} };
+        }
+        elsif ($dice < 0.62 && @{ $s->{saved} })
+        {
+            my $kept = pop @{ $s->{saved} };
+
+            in_session($s->{session}, 'ROLLBACK TO s' . @{ $s->{saved} });
+            in_session($s->{session}, 'RELEASE s' . @{ $s->{saved} });
+            splice @{ $s->{written} }, $kept;
+        }
+        elsif ($dice < 0.68 && @prepared < 5 && @{ $s->{written} })
+        {
+            in_session($s->{session}, "PREPARE TRANSACTION 'p" . ++$prepared . q{'});
+            push @prepared, { name => "p$prepared", held => $s->{held}, written => $s->{written} };
+            @$s{qw(open written held saved)} = (0, [], [], []);
+        }
+        elsif ($dice < 0.85)
+        {
+            in_session($s->{session}, 'COMMIT');
+            $end->($s, 1);
+        }
+        elsif ($dice < 0.92)
+        {
+            in_session($s->{session}, 'ROLLBACK');
+            $end->($s, 0);
+        }
+        elsif (@prepared)
+        {
+            my $p = splice @prepared, int rand @prepared, 1;
+            my $commit = rand() < 0.7;
+            my ($idle) = grep { !$_->{open} } @sessions;
+
+            push(@prepared, $p), next unless $idle;
+            in_session($idle->{session}, ($commit ? 'COMMIT' : 'ROLLBACK') . " PREPARED '$p->{name}'");
+            $end->($p, $commit);
+        }
+    }
+    foreach my $s (@sessions)
+    {
+        in_session($s->{session}, 'COMMIT') if $s->{open};
+        $end->($s, 1);
+        $s->{session}->quit;
+    }
+    $node->safe_psql('shop', "ROLLBACK PREPARED '$_->{name}'") foreach @prepared;
+    set_server('c360.notify', 'worker');
+    wait_announced($node, 'shop');
+    my $wanted = join ' ', sort keys %committed;
+    cmp_ok(scalar(keys %committed), '>', $steps / 20, "at random (seed $seed): there is something to read");
+    foreach my $n (0 .. $#readers)
+    {
+        my $reader = $readers[$n];
+        my %last;
+
+        1 while $turn_page->($reader);
+        is(join(' ', sort @{ $reader->{got} }), $wanted, "at random: reader $n got each event once");
+        my @wrong = grep {
+            my ($phone, $count) = split /\./, $_;
+            my $before = $last{$phone} // 0;
+            $last{$phone} = $count;
+            $count < $before
+        } @{ $reader->{got} };
+        is("@wrong", '', "at random: reader $n got the events of each wallet in order");
+        $reader->{session}->quit;
+    }
+}
+
 done_testing();

@@ -30,6 +30,7 @@ sub new_live_node
 shared_preload_libraries = 'c360'
 c360.databases = '$databases'
 max_prepared_transactions = 10
+max_connections = 40
 restart_after_crash = on
 });
     return $node;
@@ -55,7 +56,9 @@ sub install_live
                 FOR found_one IN SELECT * FROM c360_events_since(after, channels, page) LOOP
                     something := true;
                     after := found_one.cursor;
-                    RETURN NEXT to_jsonb(found_one);
+                    IF found_one.id IS NOT NULL THEN    -- else only a cursor
+                        RETURN NEXT to_jsonb(found_one);
+                    END IF;
                 END LOOP;
             END LOOP;
         END $$});
@@ -155,6 +158,7 @@ sub listen_to
     my ($node, $db, @channels) = @_;
     my $session = $node->background_psql($db);
 
+    $session->set_query_timer_restart;
     $session->query_safe(qq{LISTEN "$_"}) foreach @channels;
     return { session => $session };
 }
@@ -181,11 +185,12 @@ sub heard_until
     my ($listener, $name) = @_;
     my @all;
 
-    foreach my $try (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+    # as fast as it goes at first, then as poll_query_until does
+    foreach my $try (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default + 100)
     {
         push @all, heard($listener);
         return @all if grep { name_of($_->{payload}) eq $name } @all;
-        usleep(100_000) if $try > 100;    # else as fast as it goes
+        usleep(100_000) if $try > 100;
     }
     die "$name is not heard";
 }

@@ -258,11 +258,12 @@ test('the page shows wallets live', { timeout: 120000 }, async (t) => {
         assert.equal((await shown())[AN][1], digits(0), 'the credit went first');
     });
     await step('every kind of event there is', async () => {
-        const names = async (text) => [...new Set((await text).match(/\bwallet\.(?!html\b|c\b|h\b)[a-z_]+(?=['"])/g))].sort();
+        const names = async (text) => [...new Set((await text).match(/\bwallet\.(?!html\b|c\b|h\b)[a-z_]+(?=['"`])/g))].sort();
         const sources = await readdir(`${root}/src`);
         const code = await Promise.all(sources.map((name) => readFile(`${root}/src/${name}`, 'utf8')));
 
-        assert.deepEqual(await names(readFile(`${root}/doc/examples/wallet.html`, 'utf8')), await names(code.join()));
+        for (const file of ['examples/wallet.html', 'events.md'])
+            assert.deepEqual(await names(readFile(`${root}/doc/${file}`, 'utf8')), await names(code.join()), file);
         await sql("SELECT c360_freeze_wallet($1, 'looked into')", [AN]);
         await shows(AN, await value('SELECT balance FROM c360_wallet($1)', [AN]), 'frozen');
         await sql('SELECT c360_unfreeze_wallet($1)', [AN]);

@@ -14,7 +14,7 @@ export const root = fileURLToPath(new URL('../..', import.meta.url));
 const modules = fileURLToPath(new URL('node_modules', import.meta.url));
 const secret = 'a secret of at least 32 characters';
 const password = 'password';
-const PATIENCE = 30000;
+const PATIENCE = 25000;     // less than the pause of listen.js
 
 export const env = { ...process.env, PGDATABASE: 'shop', PGOPTIONS: '-c search_path=api', NODE_PATH: modules };
 
@@ -57,7 +57,13 @@ export class Program {
     }
 
     says(pattern) {
-        return until(`${pattern} in ${JSON.stringify(this.output)}`, () => this.output.match(pattern));
+        return until(`${pattern}`, () => {
+            const found = this.output.match(pattern);
+
+            if (found === null)
+                throw new Error(`only ${JSON.stringify(this.output)}`);
+            return found;
+        });
     }
 
     async end(signal = 'SIGTERM') {
@@ -66,7 +72,16 @@ export class Program {
     }
 }
 
-process.on('exit', () => running.forEach((program) => program.process.kill('SIGKILL')));
+// The browser is chromedriver's child and outlives it.
+let browserProcess = null;
+
+process.on('exit', () => {
+    running.forEach((program) => program.process.kill('SIGKILL'));
+    if (browserProcess !== null)
+        process.kill(browserProcess, 'SIGTERM');
+});
+for (const signal of ['SIGHUP', 'SIGINT', 'SIGPIPE', 'SIGTERM'])
+    process.on(signal, () => process.exit(1));
 
 async function freePort() {
     const server = createServer().listen(0, '127.0.0.1');
@@ -188,12 +203,13 @@ export class Browser {
         this.driver = new Program('chromedriver', ['--port=0'], { env: { ...process.env, HOME: home, TMPDIR: home } });
         const [, port] = await this.driver.says(/started successfully on port (\d+)/);
         this.base = `http://127.0.0.1:${port}`;
-        const { sessionId } = await this.command('POST', '/session', { capabilities: { alwaysMatch: {
+        const { sessionId, capabilities } = await this.command('POST', '/session', { capabilities: { alwaysMatch: {
             browserName: 'chrome',
             'goog:chromeOptions': { args: ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage',
                 '--disable-background-networking', '--no-first-run', `--user-data-dir=${home}/profile`] } } } });
 
         this.base += `/session/${sessionId}`;
+        browserProcess = capabilities['goog:processID'];
     }
 
     async command(method, path, body) {
@@ -215,6 +231,7 @@ export class Browser {
 
     async end() {
         await this.command('DELETE', '');
+        browserProcess = null;
         await this.driver.end();
     }
 }
