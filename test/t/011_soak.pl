@@ -803,7 +803,7 @@ foreach my $n (0 .. $#memory_before)
 
     diag("$before->{type}: $before->{size} kB, at the end $after->{size} kB");
     is($after->{pid}, $before->{pid}, "$before->{type}: the same at the end");
-    cmp_ok($after->{size}, '<', $before->{size} + 2 * $mega, "$before->{type}: its memory does not grow");
+    cmp_ok($after->{size}, '<', $before->{size} + $mega, "$before->{type}: its memory does not grow");
 }
 
 #
@@ -839,13 +839,13 @@ my %wrong = (
     'c360_verify_wallets() finds something' => 'SELECT * FROM c360_verify_wallets()');
 $node->safe_psql('shop', q{
     CREATE INDEX ON audit.calls (key);
+    CREATE TABLE audit.frozen AS
+    SELECT payload ->> 'reason' AS reason FROM c360.customer_activities WHERE event = 'wallet.frozen';
     CREATE VIEW audit.found AS
     SELECT *, CASE kind WHEN 'money' THEN EXISTS (SELECT FROM c360.wallet_transactions WHERE idempotency_key = key)
                    WHEN 'ingest' THEN EXISTS (SELECT FROM c360.balance_history WHERE sepay_id::text = key)
-                   ELSE EXISTS (SELECT FROM audit.frozen f WHERE f.reason = key) END AS there
-    FROM audit.calls} =~ s/CREATE VIEW/CREATE TABLE audit.frozen AS
-        SELECT payload ->> 'reason' AS reason FROM c360.customer_activities WHERE event = 'wallet.frozen';
-    CREATE VIEW/r);
+                   ELSE EXISTS (SELECT FROM audit.frozen WHERE reason = key) END AS there
+    FROM audit.calls});
 is($node->safe_psql('shop', q{
     SET max_parallel_workers_per_gather = 0;
     ANALYZE;
