@@ -4,6 +4,7 @@
 #   make deps        Debian packages that demo, check and bench need
 #   make demo        a throw-away cluster that shows the main story
 #   make check       every test, in throw-away clusters
+#   make soak        writers, readers and kills at random, SOAK_SECONDS (300) long
 #   make bench       measurements; doc/benchmarks.md has the last ones
 #   make valgrind    the regress tests against a server under valgrind
 
@@ -34,7 +35,7 @@ PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 # These targets call make again once PGXS is there; they have no use for it
 # themselves, and it has a "check" of its own.
-OWN_TARGETS = deps demo check bench valgrind dist
+OWN_TARGETS = deps demo check soak bench valgrind dist
 PG_MAJOR ?= $(or $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p'),15)
 
 ifneq ($(filter $(OWN_TARGETS),$(MAKECMDGOALS)),)
@@ -49,6 +50,10 @@ demo:
 check: deps
 	@$(MAKE) --no-print-directory EXTRA_CFLAGS=-Werror install-here
 	@test/check.sh
+
+soak: deps
+	@$(MAKE) --no-print-directory EXTRA_CFLAGS=-Werror install-here
+	@SOAK_SECONDS=$${SOAK_SECONDS:-300} CHECK_PARTS=tap TAP_TESTS=test/t/011_soak.pl test/check.sh
 
 valgrind: deps
 	@$(MAKE) --no-print-directory -s install-here

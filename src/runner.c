@@ -289,12 +289,16 @@ run_job(const char *job)
 	return true;
 }
 
-/* The lots that were overdue at the start of a run have had their try. */
+/*
+ * The lots that were overdue at the start of a run have had their try. A run
+ * for other lots' sake does not make those that are left wait longer.
+ */
 static void
 note_try(TimestampTz started_at)
 {
 	tried_at = started_at;
-	retry_delay = longer(retry_delay);
+	if (retry_delay == 0 || started_at >= retry_at)
+		retry_delay = longer(retry_delay);
 	retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), retry_delay * 1000L);
 }
 

@@ -218,23 +218,30 @@ flush_log(void)
 	XLogFlush(end);
 }
 
+/* The newest tick if nothing was committed after it. */
+static C360Moment *
+tick_or_now(C360Moment *tick)
+{
+	C360Moment *now = palloc(sizeof(*now));
+
+	c360_moment_now(now);
+	if (tick != NULL && !c360_events_exist(tick, now))
+		return tick;
+	flush_log();
+	return now;
+}
+
 static C360Moment *
 target(void)
 {
 	C360Moment *tick = c360_newest_tick();
-	C360Moment *now;
 	bool		ticking = RecoveryInProgress() ||
 		(c360_notify == C360_NOTIFY_WORKER && c360_worker_runs(C360_PUBLISHER));
 
 	if (tick != NULL && ticking &&
 		!TimestampDifferenceExceeds(tick->at, GetCurrentTimestamp(), FRESH))
 		return tick;
-	now = palloc(sizeof(*now));
-	c360_moment_now(now);
-	if (tick != NULL && !c360_events_exist(tick, now))
-		return tick;
-	flush_log();
-	return now;
+	return tick_or_now(tick);
 }
 
 static bool
@@ -322,10 +329,11 @@ read_page(EventPage *page, const C360Cursor *cursor, const C360Moment *to)
 		page->emit(page, NULL, NULL, page->cursor, NULL);
 }
 
+/* What was committed before is not told again. */
 static char *
 cursor_of_now(void)
 {
-	return c360_cursor_at(c360_epoch_now().epoch, target());
+	return c360_cursor_at(c360_epoch_now().epoch, tick_or_now(c360_newest_tick()));
 }
 
 /*

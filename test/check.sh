@@ -7,6 +7,7 @@
 # read, wherever this tree lies; it is removed at the end.
 #
 #   FUZZ_SECONDS   how long each fuzz target runs (20)
+#   SOAK_SECONDS   how long the soak test runs (40)
 #   TAP_TESTS      which TAP tests run ("test/t/*.pl")
 #   CHECK_PARTS    which parts run ("regress pgtap fuzz tap web")
 set -euo pipefail
@@ -112,7 +113,7 @@ check_fuzz () {
 }
 
 check_tap () {
-    heading "TAP: crash, dump, upgrade, pg_cron, standby, jobs"
+    heading "TAP: crash, dump, upgrade, pg_cron, standby, jobs, soak"
     local log
     mkdir -m 700 "$work/tap"
     [ "$(id -u)" != 0 ] || chown postgres "$work/tap"

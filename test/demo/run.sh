@@ -16,7 +16,7 @@ if [ -z "${C360_DEMO_CLUSTER:-}" ]; then
     # USER as the server sees us: its superuser is named so (postgres, as root)
     USER=$(id -un) LC_ALL=C.UTF-8 LANG=C.UTF-8 \
         C360_DEMO_CLUSTER=1 C360_BOLD=$bold C360_PLAIN=$plain \
-        pg_virtualenv -t -v "$major" "$PWD/run.sh"
+        pg_virtualenv -t -v "$major" -o shared_preload_libraries=c360 -o c360.databases=postgres "$PWD/run.sh"
     echo "The throw-away cluster is gone. ${bold}For a cluster of your own:${plain}
 
     apt-get install postgresql-$major postgresql-server-dev-$major gcc make

@@ -244,7 +244,44 @@ SELECT pg_temp.expect(
      FROM c360.customer_activities a JOIN c360.customers c ON c.id = a.customer_id WHERE c.phone = '0908123456'),
     'the timeline is complete') AS checked \gset
 
-\echo :bold'16. And every đồng is accounted for: wallets, lots and ledger agree, or this would list where they do not.':plain
+\echo :bold'16. Whoever listens hears of each change within milliseconds, and reads by cursor what he missed.':plain
+\echo
+SELECT c360_events_since() IS NOT NULL AS ready, cursor FROM c360_events_since() \gset
+\set ECHO queries
+LISTEN "wallet:0908123456";
+SELECT type, balance FROM c360_deposit('0908123456', 10000, note => 'thank you');
+\set ECHO none
+SELECT pg_sleep(0.2) \g /dev/null
+\echo
+\set ECHO queries
+SELECT channel, event, payload ->> 'balance' AS balance FROM c360_events_since(:'cursor');
+\set ECHO none
+UNLISTEN *;
+SELECT pg_temp.expect((SELECT array_agg(event) = '{wallet.deposit}' FROM c360_events_since(:'cursor')),
+    'the deposit was announced') AS checked \gset
+SELECT pg_temp.expect((SELECT notifications > 0 FROM c360_stat), 'by the publisher') AS checked \gset
+
+\echo :bold'17. The background worker expires each lot at its own moment; jobs and their runs can be watched.':plain
+\echo
+\set ECHO queries
+SELECT lots -> 0 ->> 'expires_at' AS expires_at
+FROM c360_issue_credit('0908123456', 5000, 'PROMOTION', expires_at => clock_timestamp() + interval '1 second');
+\set ECHO none
+DO $$
+BEGIN
+    FOR i IN 1 .. 100 LOOP
+        EXIT WHEN EXISTS (SELECT FROM c360_wallet_transactions('0908123456', 'VIRTUAL_EXPIRE') WHERE actor = 'c360:expire_credits');
+        PERFORM pg_sleep(0.1);
+    END LOOP;
+END $$;
+\set ECHO queries
+SELECT type, amount, actor, created_at FROM c360_wallet_transactions('0908123456', 'VIRTUAL_EXPIRE', max_rows => 1);
+SELECT job, schedule, rows, failures, next_run FROM c360_job_status;
+\set ECHO none
+SELECT pg_temp.expect((SELECT actor = 'c360:expire_credits' FROM c360_wallet_transactions('0908123456', max_rows => 1)),
+    'the worker expired it') AS checked \gset
+
+\echo :bold'18. And every đồng is accounted for: wallets, lots and ledger agree, or this would list where they do not.':plain
 \echo
 \pset footer on
 \set ECHO queries

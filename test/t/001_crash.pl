@@ -9,9 +9,9 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
+use C360Clients;
 use C360Test;
 use IO::Handle;
-use IPC::Open2;
 use List::Util qw(shuffle);
 use POSIX ();
 use PostgreSQL::Test::Cluster;
@@ -107,37 +107,24 @@ sub random_call
             . ' "content": "%s ck"}', $id, 1 + rand(100_000), $phone) . "') i");
 }
 
-# Sends one statement to psql; answers SQLSTATE and row, state undef if psql
-# ends before it says how it went. A row is an answer even so: it is sent
-# after the commit.
+# Sends one statement; answers SQLSTATE and row, state undef if psql ends
+# before it says how it went. A row is an answer even so: it is sent after
+# the commit.
 sub call
 {
-    my ($to, $from, $statement) = @_;
-    my ($state, $row);
+    my ($session, $statement) = @_;
+    my ($state, @rows) = ask($session, $statement);
+    my $row = pop @rows;
 
-    print $to "$statement;\n\\echo = :SQLSTATE\n";
-    while (defined(my $line = <$from>))
-    {
-        chomp $line;
-        if ($line =~ /^= (\w{5})$/)
-        {
-            $state = $1;
-            last;
-        }
-        $row = $line =~ s/\[.*\]$/join ',', map { m{"amount": (\d+), "credit_id": (\d+)} ? "$2:$1" : '?' } $& =~ m{\{[^\}]*\}}g/er;
-    }
+    $row =~ s/\[.*\]$/join ',', map { m{"amount": (\d+), "credit_id": (\d+)} ? "$2:$1" : '?' } $& =~ m{\{[^\}]*\}}g/e
+        if defined $row;
     $state = '00000' if !defined $state && defined $row;
     return ($state, $row);
 }
 
-sub open_psql
+sub new_session
 {
-    my $db = $node->connstr('shop');
-    my $pid = open2(my $from, my $to, 'sh', '-c',
-        'exec psql -XAtq -F "|" -v ON_ERROR_STOP=0 -d "$1" 2>>"$2"', 'sh', $db, "$dir/psql.err");
-
-    $to->autoflush(1);
-    return ($pid, $to, $from);
+    return open_psql($node->connstr('shop'), "$dir/psql.err");
 }
 
 sub run_client
@@ -149,16 +136,16 @@ sub run_client
     open my $sent, '>', "$dir/sent.$round.$client" or die $!;
     open my $answers, '>', "$dir/answers.$round.$client" or die $!;
     $_->autoflush(1) foreach $sent, $answers;
-    my ($pid, $to, $from) = open_psql();
+    my $session = new_session();
     open my $psql, '>', "$dir/psql.$round.$client" or die $!;
-    print $psql $pid;
+    print $psql $session->{pid};
     close $psql;
     for (my $n = 1; ; $n++)
     {
         my ($kind, $key, $statement) = random_call($round, $client, $n, \@withdrawals, \@repeatable);
 
         print $sent join("\t", $round, $client, $n, $kind, $key, $statement), "\n";
-        my ($state, $row) = call($to, $from, $statement);
+        my ($state, $row) = call($session, $statement);
         last unless defined $state;
         print $answers join("\t", $round, $client, $n, $state, $row // '\N'), "\n";
         next unless $state eq '00000';
@@ -166,57 +153,13 @@ sub run_client
         push @repeatable, [ $kind, $key, $statement ] if $kind ne 'expire';
         splice @$_, 0, -50 foreach grep { @$_ > 100 } \@withdrawals, \@repeatable;
     }
-    waitpid $pid, 0;
+    close_psql($session);
     return;
 }
 
 #
 # The server's end
 #
-
-# Children of a process that still live, from /proc: state and parent stand
-# behind the name in brackets.
-sub state_and_parent
-{
-    my $pid = shift;
-
-    open my $file, '<', "/proc/$pid/stat" or return ('gone', 0);
-    my $text = <$file> // '';
-    return $text =~ /\) (\w) (\d+)/ ? ($1, $2) : ('gone', 0);
-}
-
-sub children_of
-{
-    my $parent = shift;
-
-    return grep { (state_and_parent($_))[1] == $parent } map { /(\d+)$/ } glob '/proc/[0-9]*';
-}
-
-# Kills postmaster and children, in any order, so that nothing is tidied up.
-sub kill_server
-{
-    my $postmaster = $node->{_pid};
-
-    kill STOP => $postmaster;    # no child is born while we look
-    my @all = ($postmaster, children_of($postmaster));
-    kill KILL => $_ foreach shuffle @all;
-    $node->{_pid} = undef;
-    my $give_up = time() + $PostgreSQL::Test::Utils::timeout_default;
-    foreach my $pid (@all)
-    {
-        while ((state_and_parent($pid))[0] !~ /gone|Z/)
-        {
-            die "process $pid does not go away" if time() > $give_up;
-            usleep(10_000);
-        }
-    }
-    # While nobody has asked how the dead postmaster ended, the next one takes
-    # it for alive; where nobody ever asks, its lock file has to go.
-    $give_up = time() + 5;
-    usleep(10_000) while (state_and_parent($postmaster))[0] eq 'Z' && time() < $give_up;
-    unlink $node->data_dir . '/postmaster.pid' if (state_and_parent($postmaster))[0] eq 'Z';
-    return scalar @all;
-}
 
 sub all_answered
 {
@@ -360,7 +303,7 @@ sub repeat_lost_calls
                        WHERE e.key = s.key AND f.state = '00000')
         FROM audit.sent s LEFT JOIN audit.answers a USING (round, client, n)
         WHERE s.round = $round AND a.n IS NULL AND s.kind <> 'expire' ORDER BY s.client});
-    my ($pid, $to, $from) = open_psql();
+    my $session = new_session();
 
     foreach my $row (@lost)
     {
@@ -374,13 +317,13 @@ sub repeat_lost_calls
         $lost_done += $done if $answered eq 'f';
         push @wrong, "$how: more than once" if $done > 1;
         push @wrong, "$how, though it was answered" if $answered eq 't' && $done != 1;
-        my ($state, $answer) = call($to, $from, $statement);
-        my @again = call($to, $from, $statement);
+        my ($state, $answer) = call($session, $statement);
+        my @again = call($session, $statement);
         my $repeated = defined $answer
             && ($kind eq 'ingest' ? $answer =~ /\|duplicate\|/ : (split /\|/, $answer)[7] eq 't');
         if ($state eq '00000')
         {
-            my ($count) = (call($to, $from, "SELECT count(*) FROM $counts"))[1];
+            my ($count) = (call($session, "SELECT count(*) FROM $counts"))[1];
 
             push @wrong, "$how: repetition is " . ($repeated ? 'a repeated answer' : 'new') if $repeated != ($done > 0);
             push @wrong, "$how: $count rows after its repetition" if $count != 1;
@@ -396,8 +339,7 @@ sub repeat_lost_calls
                 . (defined $answer ? "'$answer'" : 'NULL') . ')')
             unless $kind eq 'ingest' && $repeated && $state ne '00000';
     }
-    close $to;
-    waitpid $pid, 0;
+    close_psql($session);
     return is(join("\n", @wrong), '', "kill $round: calls whose answer was lost happened at most once");
 }
 
@@ -428,7 +370,7 @@ for my $round (1 .. $kills)
     # Some clients go first: the server finishes their calls, nobody hears of it.
     kill KILL => slurp_file("$dir/psql.$round.$_") foreach (shuffle 1 .. $clients)[ 0 .. 2 ];
     usleep(rand(10_000));
-    my $killed = kill_server();
+    my $killed = kill_server($node);
     foreach my $pid (@pids)
     {
         waitpid $pid, 0;

@@ -231,6 +231,8 @@ foreach my $size (1, 500)
 my $new = cursor_now($standby, 'shop');
 cmp_ok(($new =~ /\.(\d+)/)[0], '>=', $last_tick + 1000000, 'promoted: numbers of ticks jump');
 isnt(($new =~ /^(\d+)/)[0], ($newest =~ /^(\d+)/)[0], 'promoted: another epoch');
+is(error_in($standby, 'shop', "SELECT * FROM c360_events_since('$_')"), 'PT410 cursor_expired',
+    'promoted: a snapshot of before may name transactions that were lost: it expires') foreach $of_standby, $of_primary;
 move_on($standby, 'j');
 wait_announced($standby, 'shop');
 is((read_on($standby, $new, 1))[0], 'j', 'promoted: its own cursors go on');

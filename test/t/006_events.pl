@@ -814,7 +814,7 @@ my $age = 'UPDATE c360.event_ticks SET created_at = created_at - interval';
 {
     my $seed = $ENV{C360_SEED} // time;
     srand($seed);
-    my $steps = 1500;
+    my $steps = 1000;
     my @free = map { sprintf '09140000%02d', $_ } 1 .. 12;
     my (%committed, %written, $number, $prepared);
     my @sessions = map { { session => $_ } } sessions(6);

@@ -188,6 +188,11 @@ is(join(' ', workers('shop')), "@pids", 'each for itself');
     $node->safe_psql('postgres', "SELECT pg_terminate_backend($pids[0])");
     $pids[0] = wait_for_worker($node, 'shop', $kinds[0], $pids[0]);
     at_work('shop', 'and it takes care of workers that it did not start');
+    set_databases('');
+    no_workers('shop', 'and ends those that are wanted no longer');
+    set_databases('shop');
+    @pids = workers('shop', @pids);
+    at_work('shop', 'until they are wanted again');
 }
 
 # kill -9 of each: the server restarts, and so do they. What was committed is
