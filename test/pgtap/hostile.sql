@@ -243,7 +243,7 @@ INSERT INTO story (statement, expected) VALUES
     ($$public.c360_withdraw('0901000001', 5) AS <m>$$, NULL), ($$public.c360_wallet('0901000002') AS m$$, NULL),
     ($$public.c360_verify_wallets() AS m$$, NULL), ($$public.c360_set('credit_expiry_days', '16') AS m$$, NULL),
     ($$public.c360_wallet_transactions('0901000002') AS m$$, NULL),
-    ($$public.c360_create_ticket('0901000001', 'HOAN', 'DH2') AS m$$, NULL), ($$public.c360_ticket_list AS m$$, NULL);
+    ($$public.c360_create_ticket('0901000001', 'OTHER', 'DH2') AS m$$, NULL), ($$public.c360_ticket_list AS m$$, NULL);
 SELECT unalike(coalesce(pg_temp.under(path, 'SELECT x::pg_catalog.text FROM (SELECT * FROM '
                    || replace(statement, '<m>', 'm') || ') x'), ''), '_____ %',
                format('search_path "%s": %s', path, substring(statement FROM 'c360_\w+')))
