@@ -459,7 +459,7 @@ END $$;
 COMMENT ON FUNCTION @extschema@.c360_step_ticket(text, text, text, text, jsonb, jsonb) IS
 'Internal: one step of a ticket: lock, move, write, tell, count.
 
-ticket_code: TV-YYYY-NNNNN. action, to_status, note, changes, details: as c360_write_ticket() takes them.
+ticket_code: any spelling. action, to_status, note, changes, details: as c360_write_ticket() takes them.
 Errors: PT404 ticket_not_found; PT409 move_not_allowed, compensated, duplicate_ticket; 22001 too_long; 22003 overflow; 22004 missing_argument; 25006 read only; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_update_ticket(ticket_code text, changes jsonb) RETURNS jsonb
