@@ -61,7 +61,7 @@ COMMENT ON COLUMN @extschema@.c360_consolidated_row.status IS 'of a ticket, as o
 COMMENT ON COLUMN @extschema@.c360_consolidated_row.details IS 'payload of an activity; of a ticket its subject, order and compensation';
 
 CREATE FUNCTION @extschema@.c360_shop_day(at timestamptz) RETURNS date
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT (c360_shop_day.at AT TIME ZONE 'Asia/Ho_Chi_Minh')::date $$;
 COMMENT ON FUNCTION @extschema@.c360_shop_day(timestamptz) IS
 'Internal: day of the shop (Asia/Ho_Chi_Minh) at a moment.
@@ -70,7 +70,7 @@ at: the moment.
 Answer: the day.';
 
 CREATE FUNCTION @extschema@.c360_shop_midnight(day date) RETURNS timestamptz
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT c360_shop_midnight.day::timestamp AT TIME ZONE 'Asia/Ho_Chi_Minh' $$;
 COMMENT ON FUNCTION @extschema@.c360_shop_midnight(date) IS
 'Internal: when a day of the shop (Asia/Ho_Chi_Minh) begins.
@@ -85,12 +85,13 @@ BEGIN
     IF NOT isfinite(c360_require_days.from_date) OR NOT isfinite(c360_require_days.to_date)
         OR c360_require_days.from_date < '1900-01-01' OR c360_require_days.to_date > '9999-12-31' THEN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'value is out of range',
-            DETAIL = format('out_of_range: from_date %s, to_date %s', c360_require_days.from_date, c360_require_days.to_date),
+            DETAIL = format('out_of_range: from_date %s, to_date %s',
+                            to_jsonb(c360_require_days.from_date) #>> '{}', to_jsonb(c360_require_days.to_date) #>> '{}'),
             HINT = 'Allowed are days from 1900-01-01 to 9999-12-31.';
     ELSIF c360_require_days.from_date > c360_require_days.to_date THEN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'value is out of range',
-            DETAIL = format('out_of_range: from_date %s is after to_date %s', c360_require_days.from_date,
-                            c360_require_days.to_date);
+            DETAIL = format('out_of_range: from_date %s is after to_date %s',
+                            to_jsonb(c360_require_days.from_date) #>> '{}', to_jsonb(c360_require_days.to_date) #>> '{}');
     ELSIF c360_require_days.to_date - c360_require_days.from_date >= c360_require_days.longest THEN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'too many items',
             DETAIL = format('too_many: %s days, at most %s are allowed',
