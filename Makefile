@@ -41,7 +41,8 @@ ifneq ($(filter $(OWN_TARGETS),$(MAKECMDGOALS)),)
 deps:
 	@PG_MAJOR=$(PG_MAJOR) test/deps.sh
 
-demo: deps
+demo:
+	@PG_MAJOR=$(PG_MAJOR) test/deps.sh demo
 	@$(MAKE) --no-print-directory -s install-here
 	@test/demo/run.sh
 
@@ -53,7 +54,8 @@ valgrind: deps
 	@$(MAKE) --no-print-directory -s install-here
 	@test/valgrind.sh
 
-bench: deps
+bench:
+	@PG_MAJOR=$(PG_MAJOR) test/deps.sh demo
 	@$(MAKE) --no-print-directory -s install-here
 	@test/bench/run.sh
 

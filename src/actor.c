@@ -165,13 +165,11 @@ c360_claims_of_person(const char *claims, char *result, size_t size)
 Datum
 c360_current_actor(PG_FUNCTION_ARGS)
 {
-	Oid			user;
-	int			security;
+	C360Caller	caller;
 	char	   *actor;
 
-	GetUserIdAndSecContext(&user, &security);
-	c360_become(c360_owner());
+	c360_act_as_owner(&caller);
 	actor = c360_actor();
-	SetUserIdAndSecContext(user, security);
+	c360_act_as_caller(&caller);
 	PG_RETURN_TEXT_P(cstring_to_text(actor));
 }

@@ -4,9 +4,11 @@
  *
  * The transaction of a failed call is rolled back, so the backend cannot write
  * the row itself. It puts the error into a ring in shared memory, and the
- * database's job runner writes it a moment later. The ring is bounded: what
- * comes while it is full is counted and stands in the server log only. Nobody
- * waits for room; the lock is held for the copy of one entry.
+ * database's job runner writes it a moment later, once a second at most; the
+ * same error again is counted until then, so that nobody floods the table by
+ * repeating a call. The ring is bounded: what comes while it is full is
+ * counted and stands in the server log only. Nobody waits for room; the lock
+ * is held for the copy of one entry.
  *
  * Where an error leaves a function is known to the function manager: with the
  * library preloaded, and in databases that have a job runner, c360's functions
@@ -20,6 +22,8 @@
  * users are looked up by the runner.
  */
 #include "postgres.h"
+
+#include <limits.h>
 
 #include "access/transam.h"
 #include "catalog/pg_proc.h"
@@ -45,6 +49,7 @@
 #include "settings.h"
 #include "worker.h"
 
+#define WRITE_EVERY		1000	/* ms */
 #define RETRY_AFTER		10000	/* ms, when errors could not be written */
 #define PRUNE_EVERY		3600000 /* ms */
 #define PRUNE_ROWS		1000
@@ -169,29 +174,53 @@ describe(C360Error *entry)
 	MemoryContextReset(scratch);
 }
 
+/* If the same waits to be written: entries are zeroed before they are filled. */
+static bool
+count_again(C360Slot *slot, const C360Error *entry)
+{
+	for (uint64 i = Max(slot->errors_read, slot->errors_taken); i < slot->errors_put; i++)
+	{
+		C360Error  *waiting = &slot->errors[i % C360_ERROR_RING_SIZE];
+
+		if (memcmp(&waiting->session_user_id, &entry->session_user_id,
+				   sizeof(C360Error) - offsetof(C360Error, session_user_id)) != 0)
+			continue;
+		waiting->times++;
+		return true;
+	}
+	return false;
+}
+
 static void
 put_error(const char *function)
 {
 	C360Slot   *slot = c360_my_slot();
 	const char *claims = GetConfigOption("request.jwt.claims", true, false);
 	C360Error	entry;
+	bool		first;
 
-	if (slot == NULL || slot->absent || LWLockHeldByMe(&slot->lock))
+	if (slot == NULL || slot->absent[C360_RUNNER] || LWLockHeldByMe(&slot->lock))
 		return;
 	memset(&entry, 0, sizeof(entry));
 	entry.at = GetCurrentTimestamp();
+	entry.times = 1;
 	entry.session_user_id = GetSessionUserId();
 	copy_text(entry.function, sizeof(entry.function), function);
 	if (claims != NULL)
 		c360_claims_of_person(claims, entry.claims, sizeof(entry.claims));
 	describe(&entry);
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
-	if (slot->errors_put - slot->errors_taken < C360_ERROR_RING_SIZE)
-		slot->errors[slot->errors_put++ % C360_ERROR_RING_SIZE] = entry;
-	else
-		slot->errors_lost++;
+	first = slot->errors_put == slot->errors_taken;
+	if (!count_again(slot, &entry))
+	{
+		if (slot->errors_put - slot->errors_taken < C360_ERROR_RING_SIZE)
+			slot->errors[slot->errors_put++ % C360_ERROR_RING_SIZE] = entry;
+		else
+			slot->errors_lost++;
+	}
 	LWLockRelease(&slot->lock);
-	c360_wake(slot, C360_RUNNER);
+	if (first)
+		c360_wake(slot, C360_RUNNER);
 }
 
 /*
@@ -262,9 +291,9 @@ c360_audit_init(void)
  */
 
 static C360Query insert_error = {
-	"INSERT INTO c360.audit_logs (at, function, sqlstate, message, detail, actor, session_user_name) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7)",
-	7, {TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+	"INSERT INTO c360.audit_logs (at, function, sqlstate, message, detail, actor, session_user_name, times) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+	8, {TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID}
 };
 
 static C360Query prune_errors = {
@@ -277,8 +306,8 @@ static void
 write_error(void *arg)
 {
 	C360Error  *entry = arg;
-	Datum		values[7];
-	char		nulls[8] = "       ";
+	Datum		values[8];
+	char		nulls[9] = "        ";
 
 	values[0] = TimestampTzGetDatum(entry->at);
 	values[1] = CStringGetTextDatum(entry->function);
@@ -289,6 +318,7 @@ write_error(void *arg)
 		nulls[4] = 'n';
 	values[5] = CStringGetTextDatum(c360_actor_of(entry->session_user_id, entry->claims));
 	values[6] = CStringGetTextDatum(c360_role_name(entry->session_user_id));
+	values[7] = Int32GetDatum(entry->times);
 	SPI_connect();
 	c360_query(&insert_error, values, nulls);
 	SPI_finish();
@@ -317,10 +347,13 @@ read_error(C360Slot *slot, uint64 number, C360Error *entry)
 {
 	bool		found;
 
-	LWLockAcquire(&slot->lock, LW_SHARED);
+	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	found = number < slot->errors_put;
 	if (found)
+	{
 		*entry = slot->errors[number % C360_ERROR_RING_SIZE];
+		slot->errors_read = number + 1;
+	}
 	LWLockRelease(&slot->lock);
 	return found;
 }
@@ -341,8 +374,11 @@ tell_lost(C360Slot *slot)
 	told = lost;
 }
 
-/* They leave the ring when their rows are safe. */
-static void
+/*
+ * They leave the ring when their rows are safe. Answers for how many
+ * milliseconds those that are left have to wait.
+ */
+static long
 record_errors(C360Slot *slot)
 {
 	static TimestampTz retry_at = 0;
@@ -351,11 +387,13 @@ record_errors(C360Slot *slot)
 	uint64		last = number + C360_ERROR_RING_SIZE;
 	C360Error	entry;
 
-	if (!read_error(slot, number, &entry) || now < retry_at)
-		return;
+	if (slot->errors_put == number)
+		return LONG_MAX;
+	if (now < retry_at)
+		return TimestampDifferenceMilliseconds(now, retry_at);
 	retry_at = TimestampTzPlusMilliseconds(now, RETRY_AFTER);
 	if (!c360_worker_begin_transaction("recording errors"))
-		return;
+		return LONG_MAX;
 	while (number < last && read_error(slot, number, &entry))
 	{
 		write_or_tell(&entry);
@@ -365,7 +403,8 @@ record_errors(C360Slot *slot)
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	slot->errors_taken = number;
 	LWLockRelease(&slot->lock);
-	retry_at = 0;
+	retry_at = TimestampTzPlusMilliseconds(now, WRITE_EVERY);
+	return slot->errors_put == number ? LONG_MAX : WRITE_EVERY;
 }
 
 static void
@@ -393,11 +432,14 @@ prune(void)
 
 /*
  * An error here is the caller's to catch, and nothing is lost by it but time.
+ * Answers when it wants to be called again, in milliseconds.
  */
-void
+long
 c360_audit_drain(C360Slot *slot)
 {
-	record_errors(slot);
+	long		wait = record_errors(slot);
+
 	tell_lost(slot);
 	prune();
+	return wait;
 }

@@ -12,6 +12,6 @@
 extern void c360_audit_init(void);
 
 /* For the job runner, in its loop and outside a transaction. */
-extern void c360_audit_drain(C360Slot *slot);
+extern long c360_audit_drain(C360Slot *slot);
 
 #endif							/* C360_AUDIT_H */

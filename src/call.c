@@ -125,7 +125,9 @@ c360_become(Oid role)
 
 /*
  * From here to c360_act_as_caller() we are the owner of the tables, with a
- * search_path of our own. An error puts both back with the transaction.
+ * search_path of our own. An error puts both back with the transaction. What
+ * his triggers set meanwhile goes, too: a search_path that stayed would have
+ * whoever called us find his operators.
  */
 void
 c360_act_as_owner(C360Caller *caller)
@@ -140,7 +142,7 @@ c360_act_as_owner(C360Caller *caller)
 void
 c360_act_as_caller(C360Caller *caller)
 {
-	AtEOXact_GUC(true, caller->nest_level); /* what a trigger set stays */
+	AtEOXact_GUC(false, caller->nest_level);
 	SetUserIdAndSecContext(caller->user, caller->security);
 }
 

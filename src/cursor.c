@@ -19,9 +19,9 @@
  * answered from the next older one, which repeats events but loses none.
  *
  * A cursor holds in the epoch in which it was made. Epochs begin when the
- * cluster, the database or the timeline is another one than before. One that
- * only begins a new timeline of the same database goes on from the one before
- * it, and cursors of that one hold as far as its ticks are known here; after
+ * cluster, the database, the tables (a dump was restored) or the timeline are
+ * others than before. One that only begins a new timeline of the same
+ * database goes on from the one before it, and cursors of that one hold as far as its ticks are known here; after
  * a promotion numbers jump, so that ticks which the old primary gave out last
  * and we never saw are not taken for ours.
  */
@@ -30,13 +30,16 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "access/twophase.h"
+#include "catalog/namespace.h"
 #include "common/hashfn.h"
-#include "common/pg_prng.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lwlock.h"
+#include "storage/proc.h"
 #include "storage/procarray.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
 #include "compat.h"
@@ -45,6 +48,9 @@
 #include "storage.h"
 
 #define TICK_JUMP	1000000
+
+/* on a standby subtransactions count, too */
+#define MOST_RUNNING	((MaxBackends + max_prepared_xacts) * (PGPROC_MAX_CACHED_SUBXIDS + 1))
 
 /*
  * Moments
@@ -221,6 +227,9 @@ read_snapshot(const char *text, C360Moment *moment)
 	{
 		uint64		xact;
 
+		if (moment->nrunning >= MOST_RUNNING)
+			return NULL;
+
 		if (moment->nrunning == size)
 			moment->running = repalloc(moment->running, sizeof(uint64) * (size *= 2));
 		text = read_number(text, &xact);
@@ -295,6 +304,24 @@ c360_tick_before(int64 tick)
 	return newest_tick_of(c360_epoch_now().first_tick, tick - 1);
 }
 
+/* False if somebody emptied the tables or made them anew. */
+bool
+c360_is_newest_tick(int64 tick, int64 epoch)
+{
+	static C360Query query = {"SELECT (SELECT max(id) FROM c360.event_ticks) = $1 "
+		"AND (SELECT epoch FROM c360.event_epochs ORDER BY number DESC LIMIT 1) = $2",
+	2, {INT8OID, INT8OID}};
+	Datum		values[2] = {Int64GetDatum(tick), Int64GetDatum(epoch)};
+	bool		isnull;
+	bool		newest;
+
+	SPI_connect();
+	c360_query(&query, values, NULL);
+	newest = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return newest && !isnull;
+}
+
 /*
  * Epochs
  */
@@ -306,15 +333,23 @@ typedef struct EpochRow
 	int64		first_tick;
 } EpochRow;
 
-/* The epochs of this database in this cluster, newest first, up to another's. */
+/* A dump that is restored, even into the same database, makes it anew. */
+static Oid
+ticks_id(void)
+{
+	return get_relname_relid("event_ticks", get_namespace_oid("c360", false));
+}
+
+/* The epochs of these tables in this cluster, newest first, up to another's. */
 static int
 own_epochs(EpochRow **rows)
 {
 	static C360Query query = {"SELECT epoch, timeline, first_tick, system_identifier = $1 AND "
-		"database_id = $2 FROM c360.event_epochs ORDER BY number DESC",
-	2, {INT8OID, OIDOID}};
+		"database_id = $2 AND ticks_id = $3 FROM c360.event_epochs ORDER BY number DESC",
+	3, {INT8OID, OIDOID, OIDOID}};
 	MemoryContext caller = CurrentMemoryContext;
-	Datum		values[2] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
+	Datum		values[3] = {Int64GetDatum((int64) GetSystemIdentifier()),
+	ObjectIdGetDatum(MyDatabaseId), ObjectIdGetDatum(ticks_id())};
 	int			count = 0;
 
 	SPI_connect();
@@ -345,8 +380,9 @@ epoch_by_identity(void)
 	{
 		uint64		system;
 		uint64		database;
+		uint64		ticks;
 		uint64		timeline;
-	}			identity = {GetSystemIdentifier(), MyDatabaseId, c360_timeline()};
+	}			identity = {GetSystemIdentifier(), MyDatabaseId, ticks_id(), c360_timeline()};
 
 	return DatumGetUInt32(hash_any((unsigned char *) &identity, sizeof(identity)));
 }
@@ -381,25 +417,30 @@ C360Epoch
 c360_epoch_settle(void)
 {
 	static C360Query insert = {"INSERT INTO c360.event_epochs "
-		"(number, epoch, system_identifier, database_id, timeline, first_tick) "
+		"(number, epoch, system_identifier, database_id, ticks_id, timeline, first_tick) "
 		"SELECT coalesce(max(number), 0) + 1, "
-		"       CASE WHEN count(*) = 0 THEN $1 ELSE $2 END, $3, $4, $5, "
+		"       CASE WHEN count(*) = 0 THEN $1 ELSE $2 END, $3, $4, $7, $5, "
 		"       (SELECT coalesce(max(id) + $6, 1) FROM c360.event_ticks) "
 		"FROM c360.event_epochs",
-	6, {INT8OID, INT8OID, INT8OID, OIDOID, INT8OID, INT8OID}};
+	7, {INT8OID, INT8OID, INT8OID, OIDOID, INT8OID, INT8OID, OIDOID}};
 	EpochRow   *rows;
 	int			count = own_epochs(&rows);
 	C360Epoch	epoch = epoch_of(rows, count);
-	Datum		values[6];
+	uint32		random;
+	Datum		values[7];
 
-	if (epoch.stored)
+	/* one whose ticks are gone does not begin again: numbers would be used twice */
+	if (epoch.stored && newest_tick_of(epoch.first_tick, PG_INT64_MAX) != NULL)
 		return epoch;
 	values[0] = Int64GetDatum(epoch.epoch);
-	values[1] = Int64GetDatum((int64) pg_prng_uint64(&pg_global_prng_state) >> 1 & PG_INT32_MAX);
+	if (!pg_strong_random(&random, sizeof(random)))
+		elog(ERROR, "could not generate a random number");
+	values[1] = Int64GetDatum(random);
 	values[2] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[3] = ObjectIdGetDatum(MyDatabaseId);
 	values[4] = Int64GetDatum((int64) c360_timeline());
 	values[5] = Int64GetDatum(TICK_JUMP);
+	values[6] = ObjectIdGetDatum(ticks_id());
 	SPI_connect();
 	c360_query(&insert, values, NULL);
 	SPI_finish();
@@ -488,6 +529,21 @@ known_tick(int64 epoch, int64 number, const char **problem)
 	return tick;
 }
 
+/*
+ * Whether it saw the end of a transaction whose id was not given out yet. Ids
+ * of those that ran are given out again after a crash, and are as unseen.
+ */
+static bool
+saw_future(const C360Moment *moment)
+{
+	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
+	uint64		ran = 0;
+
+	for (int i = 0; i < moment->nrunning; i++)
+		ran += moment->running[i] >= next;
+	return moment->xmax > next && moment->xmax - next > ran;
+}
+
 /* A snapshot is of the epoch that is now, or of none that we know. */
 static C360Moment *
 known_moment(int64 epoch, C360Moment *moment, const char **problem)
@@ -496,7 +552,7 @@ known_moment(int64 epoch, C360Moment *moment, const char **problem)
 		return known_tick(epoch, moment->tick, problem);
 	if (epoch != c360_epoch_now().epoch)
 		*problem = foreign_cursor;
-	else if (moment->xmax > U64FromFullTransactionId(ReadNextFullTransactionId()))
+	else if (saw_future(moment))
 		*problem = future_cursor;
 	return moment;
 }

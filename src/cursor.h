@@ -48,6 +48,7 @@ extern bool c360_moment_sees(const C360Moment *moment, uint64 xact);
 extern void c360_moment_now(C360Moment *moment);
 extern C360Moment *c360_newest_tick(void);
 extern C360Moment *c360_tick_before(int64 tick);
+extern bool c360_is_newest_tick(int64 tick, int64 epoch);
 extern char *c360_moment_snapshot(const C360Moment *moment);
 
 extern C360Epoch c360_epoch_now(void);

@@ -27,6 +27,7 @@ extern Datum c360_fold(PG_FUNCTION_ARGS);	/* pure.c */
 
 PG_FUNCTION_INFO_V1(c360_get_or_create_customer);
 PG_FUNCTION_INFO_V1(c360_make_customer);
+PG_FUNCTION_INFO_V1(c360_require_customer);
 
 /* NULL if there is none */
 C360Row *
@@ -194,4 +195,23 @@ Datum
 c360_make_customer(PG_FUNCTION_ARGS)
 {
 	return c360_call(fcinfo, "c360_make_customer", make_customer);
+}
+
+/* For functions in PL/pgSQL: the customer with this phone, or PT404. */
+Datum
+c360_require_customer(PG_FUNCTION_ARGS)
+{
+	char	   *phone = c360_arg_phone(fcinfo, 0, "phone");
+	C360Caller	caller;
+	C360Store  *store;
+	int64		id;
+
+	c360_act_as_owner(&caller);
+	store = c360_store_open_to_read();
+	id = c360_customer_by_phone(store, phone);
+	c360_store_close(store);
+	c360_act_as_caller(&caller);
+	if (id == 0)
+		c360_customer_unknown(phone);
+	PG_RETURN_INT64(id);
 }

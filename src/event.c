@@ -28,6 +28,8 @@
 
 #include "event.h"
 
+#define LONGEST_CURSOR	1000	/* that a payload has room for */
+
 struct C360EventReader
 {
 	C360Store  *store;
@@ -36,8 +38,12 @@ struct C360EventReader
 	int64	   *late;			/* ids, in order */
 	int			nlate;
 	int			next_late;
+	bool		late_cut;		/* there may be more late ones */
 	C360Scan   *walk;			/* NULL until the late ones are read */
 	int64		walk_after;
+	int			most;			/* rows to look at */
+	int			looked_at;
+	int64		last_id;		/* of those */
 	C360Scan   *ledger;			/* opened when first needed */
 	C360Scan   *uses;
 	MemoryContext row_context;	/* of one event */
@@ -106,9 +112,17 @@ add_late_of(C360EventReader *reader, uint64 xact, int64 after_id, int most, Ids 
 	c360_scan_end(scan);
 }
 
-/* All of transactions that began after "from". */
+/* Leaves the first so many. */
 static void
-add_range(C360EventReader *reader, int64 after_id, Ids *ids)
+keep_first(Ids *ids, int most)
+{
+	qsort(ids->ids, ids->count, sizeof(int64), compare_ids);
+	ids->count = Min(ids->count, most);
+}
+
+/* Those of transactions that began after "from": the first so many of them. */
+static void
+add_range(C360EventReader *reader, int64 after_id, int most, Ids *ids)
 {
 	C360Scan   *scan = c360_scan_begin_from(reader->store, C360_ACTIVITY_BY_XACT,
 											FullTransactionIdGetDatum(FullTransactionIdFromU64(reader->from->xmax)));
@@ -122,6 +136,8 @@ add_range(C360EventReader *reader, int64 after_id, Ids *ids)
 			break;
 		if (c360_moment_sees(reader->to, xact) && c360_get_int64(row, ACTIVITY_id) > after_id)
 			add_id(ids, c360_get_int64(row, ACTIVITY_id));
+		if (ids->count / 2 >= most + 500)
+			keep_first(ids, most);
 	}
 	c360_scan_end(scan);
 }
@@ -134,11 +150,12 @@ find_late(C360EventReader *reader, int64 after_id, int most)
 	for (int i = 0; i < reader->from->nrunning && after_id < reader->from->low_id; i++)
 		add_late_of(reader, reader->from->running[i], after_id, most, &ids);
 	if (reader->from->low_id == C360_LOW_UNKNOWN)
-		add_range(reader, after_id, &ids);
-	if (ids.count > 1)
-		qsort(ids.ids, ids.count, sizeof(int64), compare_ids);
+		add_range(reader, after_id, most, &ids);
+	if (ids.count > 0)
+		keep_first(&ids, most);
 	reader->late = ids.ids;
 	reader->nlate = ids.count;
+	reader->late_cut = ids.count >= most;
 }
 
 static C360EventReader *
@@ -152,17 +169,22 @@ new_reader(C360Store *store)
 	return reader;
 }
 
-/* Of the late ones, "most" are looked for; more than that must not be read. */
+/*
+ * Looks at so many rows at most, and at so many late ones: whether there may
+ * be more is to be asked at the end.
+ */
 C360EventReader *
 c360_events_between(C360Store *store, const C360Moment *from, const C360Moment *to, int64 after_id,
-					int most)
+					int most_late, int most)
 {
 	C360EventReader *reader = new_reader(store);
 
 	reader->from = from;
 	reader->to = to;
 	reader->walk_after = Max(after_id, from->low_id);
-	find_late(reader, after_id, most);
+	reader->most = most;
+	reader->last_id = after_id;
+	find_late(reader, after_id, most_late);
 	return reader;
 }
 
@@ -174,6 +196,7 @@ c360_events_of(C360Store *store, uint64 xact)
 	reader->walk = c360_scan_begin_after(store, C360_ACTIVITY_BY_XACT,
 										 FullTransactionIdGetDatum(FullTransactionIdFromU64(xact)),
 										 0);
+	reader->most = PG_INT32_MAX;
 	return reader;
 }
 
@@ -183,8 +206,11 @@ next_late_row(C360EventReader *reader)
 	C360Row    *row = NULL;
 
 	while (row == NULL && reader->next_late < reader->nlate)
-		row = c360_find(reader->store, C360_ACTIVITY_BY_ID,
-						Int64GetDatum(reader->late[reader->next_late++]));
+	{
+		reader->looked_at++;
+		reader->last_id = reader->late[reader->next_late++];
+		row = c360_find(reader->store, C360_ACTIVITY_BY_ID, Int64GetDatum(reader->last_id));
+	}
 	return row;
 }
 
@@ -193,7 +219,7 @@ next_row(C360EventReader *reader)
 {
 	C360Row    *row = reader->to != NULL ? next_late_row(reader) : NULL;
 
-	if (row != NULL)
+	if (row != NULL || reader->late_cut)
 		return row;
 	if (reader->walk == NULL)
 	{
@@ -202,12 +228,14 @@ next_row(C360EventReader *reader)
 		reader->walk = c360_scan_begin_after(reader->store, C360_ACTIVITY_BY_ID, (Datum) 0,
 											 reader->walk_after);
 	}
-	while ((row = c360_scan_next(reader->walk)) != NULL)
+	while (reader->looked_at < reader->most && (row = c360_scan_next(reader->walk)) != NULL)
 	{
 		if (reader->to == NULL)
 			return row;
 		if (c360_get_int64(row, ACTIVITY_id) > reader->to->high_id)
 			return NULL;
+		reader->looked_at++;
+		reader->last_id = c360_get_int64(row, ACTIVITY_id);
 		if (is_between(reader, (uint64) c360_get_int64(row, ACTIVITY_xact)))
 			return row;
 	}
@@ -250,6 +278,20 @@ c360_event_next(C360EventReader *reader)
 	return event;
 }
 
+int
+c360_events_looked_at(const C360EventReader *reader)
+{
+	return reader->looked_at;
+}
+
+/* Whether it stopped for having looked at so many rows, and behind which. */
+bool
+c360_events_unfinished(const C360EventReader *reader, int64 *last_id)
+{
+	*last_id = reader->last_id;
+	return reader->looked_at >= reader->most || reader->late_cut;
+}
+
 void
 c360_events_end(C360EventReader *reader)
 {
@@ -266,7 +308,7 @@ bool
 c360_events_exist(const C360Moment *from, const C360Moment *to)
 {
 	C360Store  *store = c360_store_open_to_read();
-	C360EventReader *reader = c360_events_between(store, from, to, 0, 1);
+	C360EventReader *reader = c360_events_between(store, from, to, 0, 1, PG_INT32_MAX);
 	bool		exist = c360_event_next(reader) != NULL;
 
 	c360_events_end(reader);
@@ -476,14 +518,16 @@ write_payload(C360EventReader *reader, const C360Event *event, const char *curso
 	appendStringInfoChar(out, '{');
 	append_text(out, "event", event->event);
 	append_number(out, "id", event->id);
-	append_text(out, "cursor", cursor);
+	if (cursor != NULL && strlen(cursor) < LONGEST_CURSOR)
+		append_text(out, "cursor", cursor);
 	if (event->customer_id != 0)
 		append_number(out, "customer_id", event->customer_id);
 	if (!ids_only)
 	{
 		append_time(out, "at", event->at);
 		append_text(out, "phone", event->phone);
-		if (event->reference_type != NULL &&
+		if (event->reference_type != NULL && event->reference_id != NULL &&
+			strcmp(event->channel, "wallets") == 0 &&
 			strcmp(event->reference_type, "wallet_transaction") == 0)
 			append_movement(reader, strtoll(event->reference_id, NULL, 10), detail, out);
 		if (detail != WITHOUT_TEXTS)

@@ -32,7 +32,10 @@ typedef struct C360Event
 
 /* Those between two moments with higher ids, in order of id. */
 extern C360EventReader *c360_events_between(C360Store *store, const C360Moment *from,
-											const C360Moment *to, int64 after_id, int most);
+											const C360Moment *to, int64 after_id, int most_late,
+											int most);
+extern int	c360_events_looked_at(const C360EventReader *reader);
+extern bool c360_events_unfinished(const C360EventReader *reader, int64 *last_id);
 extern bool c360_events_exist(const C360Moment *from, const C360Moment *to);
 /* Those of one transaction. */
 extern C360EventReader *c360_events_of(C360Store *store, uint64 xact);

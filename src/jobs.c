@@ -3,8 +3,8 @@
  *	  What jobs need of C: the moments of a schedule, and one run at a time.
  *
  * A run of a job commits between its batches, so what keeps a second run out
- * is a session's advisory lock, in two-key form: a constant of c360's and the
- * hash of the job's name. A session outlives a run that was cancelled or
+ * is a session's lock of two keys: a constant of c360's and the hash of the
+ * job's name. A session outlives a run that was cancelled or
  * failed; so the lock is given back with the transaction that ends the run,
  * with any transaction that is rolled back while it is held, and with the
  * subtransaction that took it.
@@ -24,9 +24,9 @@
 #include "call.h"
 #include "cron.h"
 #include "jobs.h"
+#include "shared.h"
 
 #define SHOP_CLOCK_MINUTES	(7 * 60)	/* ahead of UTC, all year round */
-#define LOCK_CLASS			0x43333630
 
 PG_FUNCTION_INFO_V1(c360_next_run);
 PG_FUNCTION_INFO_V1(c360_shift_schedule);
@@ -137,7 +137,7 @@ at_transaction_end(XactEvent event, void *arg)
 		return;
 	if (event == XACT_EVENT_ABORT || (event == XACT_EVENT_COMMIT && unlock_at_commit))
 		release();
-	else if (event == XACT_EVENT_COMMIT)
+	else if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
 		lock_taken_in = InvalidSubTransactionId;
 }
 
@@ -173,9 +173,10 @@ c360_job_lock(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("c360_job_lock");
 	PreventCommandDuringRecovery("c360_job_lock");
-	if (lock_is_held)
-		PG_RETURN_BOOL(false);	/* a trigger inside a run */
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, LOCK_CLASS, key, 2);
+	c360_lock_tag(&tag, key);
+	/* a session has one run at a time, and its own lock would let it pass */
+	if (lock_is_held && (!of_transaction || memcmp(&tag, &held_lock, sizeof(tag)) == 0))
+		PG_RETURN_BOOL(false);
 	if (LockAcquire(&tag, ExclusiveLock, !of_transaction, true) == LOCKACQUIRE_NOT_AVAIL)
 		PG_RETURN_BOOL(false);
 	if (!of_transaction)

@@ -17,8 +17,8 @@
  * If it dies between the two, its successor announces the last tick again: a
  * listener may get an event twice, recognizable by its id.
  *
- * One publisher a database: it holds an advisory lock for as long as it
- * lives, taken before any snapshot, and ticks are written under it only.
+ * One publisher a database: it holds a lock for as long as it lives, taken
+ * before any snapshot, and ticks are written under it only.
  */
 #include "postgres.h"
 
@@ -37,6 +37,7 @@
 #include "call.h"
 #include "cursor.h"
 #include "event.h"
+#include "phone.h"
 #include "publisher.h"
 #include "query.h"
 #include "settings.h"
@@ -48,7 +49,7 @@
 #define FAILURE_PAUSE	1000	/* ms */
 #define THIN_INTERVAL	600000	/* ms */
 #define BATCH			1000	/* events announced in one transaction */
-#define LONGEST_CURSOR	1000	/* that a transaction announcing itself adds */
+#define LONG_WALK		10000	/* rows between two ticks */
 
 /* of the publisher of this process */
 static struct
@@ -66,14 +67,24 @@ static struct
  * Sending
  */
 
-/* Answers how many notifications it took. */
+/*
+ * Answers how many notifications it took. A row that somebody else put into
+ * the table may have a topic that is no channel.
+ */
 static int
 notify(const C360Event *event, const char *payload)
 {
+	static const char *const channels[] = {"wallets", "tickets", "customers", "bank"};
 	char		channel[NAMEDATALEN];
+	size_t		i = 0;
 
+	while (i < lengthof(channels) && strcmp(event->channel, channels[i]) != 0)
+		i++;
+	if (i == lengthof(channels))
+		return 0;
 	Async_Notify(event->channel, payload);
-	if (event->phone == NULL || strcmp(event->channel, "wallets") != 0)
+	if (event->phone == NULL || strlen(event->phone) > C360_PHONE_MAX ||
+		strcmp(event->channel, "wallets") != 0)
 		return 1;
 	snprintf(channel, sizeof(channel), "wallet:%s", event->phone);
 	Async_Notify(channel, payload);
@@ -125,6 +136,51 @@ write_tick(C360Moment *moment)
 	SPI_finish();
 }
 
+/*
+ * Of the ticks up to the newest, the first that was perhaps not announced. A
+ * publisher before us says how far it came, unless the server crashed, which
+ * ended all listeners with it; then it is the newest.
+ */
+static int64
+first_unannounced(int64 newest)
+{
+	int64		announced = (int64) pg_atomic_read_u64(&publisher.slot->announced);
+
+	return announced > 0 && announced < newest ? announced + 1 : newest;
+}
+
+/*
+ * Goes on where the publisher before stopped; the first one of an epoch
+ * begins it with a tick of now.
+ */
+static bool
+take_up(void)
+{
+	C360Moment *newest;
+	C360Moment *before = NULL;
+
+	MemoryContextReset(publisher.context);
+	if (!c360_worker_begin_transaction("looking for the last tick"))
+		return false;
+	publisher.epoch = c360_epoch_settle();
+	newest = c360_newest_tick();
+	if (newest == NULL)
+	{
+		newest = palloc0(sizeof(*newest));
+		c360_moment_now(newest);
+		write_tick(newest);
+	}
+	else
+		before = c360_tick_before(first_unannounced(newest->tick));
+	newest = keep_moment(newest);
+	publisher.announced = keep_moment(before != NULL ? before : newest);
+	publisher.target = NULL;
+	publisher.announced_id = 0;
+	c360_worker_end_transaction();
+	publisher.newest = newest;
+	return true;
+}
+
 /* False if c360 is gone. */
 static bool
 tick(void)
@@ -133,8 +189,16 @@ tick(void)
 
 	if (!c360_worker_begin_transaction("ticking"))
 		return false;
+	if (!c360_is_newest_tick(publisher.newest->tick, publisher.epoch.epoch))
+	{
+		c360_worker_end_transaction();
+		publisher.newest = NULL;	/* the tables were made anew, or emptied */
+		return take_up();
+	}
 	c360_moment_now(&moment);
-	if (c360_events_exist(publisher.newest, &moment))
+	/* while a bulk load is open each look would walk over its rows once more */
+	if (c360_events_exist(publisher.newest, &moment) ||
+		moment.high_id - publisher.newest->low_id > LONG_WALK)
 	{
 		C360Moment *kept;
 
@@ -162,10 +226,10 @@ announce_some(void)
 	C360Event  *event;
 	StringInfoData payload;
 	bool		ids_only;
-	int64		last_id = publisher.announced_id;
+	int64		last_id;
+	bool		unfinished;
 	StringInfoData cursor;
 	int			length;
-	int			count = 0;
 	int			sent = 0;
 
 	if (!c360_worker_begin_transaction("notifying"))
@@ -178,25 +242,25 @@ announce_some(void)
 	length = cursor.len;
 	store = c360_store_open_to_read();
 	reader = c360_events_between(store, publisher.announced, publisher.target,
-								 publisher.announced_id, BATCH);
-	while (count < BATCH && (event = c360_event_next(reader)) != NULL)
+								 publisher.announced_id, BATCH, BATCH);
+	while ((event = c360_event_next(reader)) != NULL)
 	{
 		cursor.len = length;
 		c360_append_int64(&cursor, event->id);
 		c360_event_payload(reader, event, cursor.data, ids_only, &payload);
 		sent += notify(event, payload.data);
-		last_id = event->id;
-		count++;
 	}
+	unfinished = c360_events_unfinished(reader, &last_id);
 	c360_events_end(reader);
 	c360_store_close(store);
 	c360_worker_end_transaction();
 	pg_atomic_fetch_add_u64(&publisher.slot->notifications, sent);
 	publisher.announced_id = last_id;
-	if (count < BATCH)
+	if (!unfinished)
 	{
 		forget_moment(publisher.announced);
 		publisher.announced = publisher.target;
+		pg_atomic_write_u64(&publisher.slot->announced, publisher.announced->tick);
 		publisher.target = NULL;
 		publisher.announced_id = 0;
 	}
@@ -222,8 +286,10 @@ announce(void)
 }
 
 /*
- * Old ticks: none older than event_retention, one a minute of those older
- * than a day, one a second of those older than an hour; always the newest.
+ * Old ticks: one a minute of those older than a day, one a second of those
+ * older than an hour, and none from before the last one that is older than
+ * event_retention: cursors behind it are of that age, whoever read all has
+ * one of them. The newest stays whatever its age.
  */
 static bool
 thin_out(void)
@@ -231,10 +297,11 @@ thin_out(void)
 	static C360Query thin = {"DELETE FROM c360.event_ticks t USING ("
 		"  SELECT id, row_number() OVER (PARTITION BY date_trunc("
 		"    CASE WHEN created_at < clock_timestamp() - interval '1 day' THEN 'minute' ELSE 'second' END,"
-		"    created_at) ORDER BY id) AS nth, created_at"
+		"    created_at) ORDER BY id) AS nth, lead(created_at) OVER (ORDER BY id) AS until, created_at"
 		"  FROM c360.event_ticks WHERE created_at < clock_timestamp() - interval '1 hour') old "
 		"WHERE t.id = old.id AND t.id < $1 "
-		"AND (old.nth > 1 OR old.created_at < clock_timestamp() - $2 * interval '1 day')",
+		"AND (old.until < clock_timestamp() - $2 * interval '1 day' OR "
+		"     old.nth > 1 AND old.created_at >= clock_timestamp() - $2 * interval '1 day')",
 	2, {INT8OID, INT8OID}};
 	static C360Query passes = {"DELETE FROM c360.event_streams WHERE valid_until < clock_timestamp()"};
 	Datum		values[2];
@@ -252,38 +319,6 @@ thin_out(void)
 }
 
 /*
- * Goes on where the publisher before stopped; the first one of an epoch
- * begins it with a tick of now.
- */
-static bool
-take_up(void)
-{
-	C360Moment *newest;
-	C360Moment *before = NULL;
-
-	MemoryContextReset(publisher.context);
-	if (!c360_worker_begin_transaction("looking for the last tick"))
-		return false;
-	publisher.epoch = c360_epoch_settle();
-	newest = c360_newest_tick();
-	if (newest == NULL)
-	{
-		newest = palloc0(sizeof(*newest));
-		c360_moment_now(newest);
-		write_tick(newest);
-	}
-	else
-		before = c360_tick_before(newest->tick);
-	newest = keep_moment(newest);
-	publisher.announced = keep_moment(before != NULL ? before : newest);
-	publisher.target = NULL;
-	publisher.announced_id = 0;
-	c360_worker_end_transaction();
-	publisher.newest = newest;
-	return true;
-}
-
-/*
  * The worker
  */
 
@@ -293,7 +328,7 @@ lock_publishing(void)
 	LOCKTAG		tag;
 
 	StartTransactionCommand();
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, C360_LOCK_CLASS, 0, 2);
+	c360_lock_tag(&tag, 0);
 	pgstat_report_activity(STATE_RUNNING, "waiting for another publisher to end");
 	(void) LockAcquire(&tag, ExclusiveLock, true, false);
 	CommitTransactionCommand();
@@ -382,6 +417,7 @@ c360_publisher_main(Datum main_arg)
 	/* flushed, but not kept waiting by a standby that is gone */
 	SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
 	lock_publishing();
+	c360_worker_ready();
 	for (;;)
 	{
 		TimestampTz begun = GetCurrentTimestamp();
@@ -424,6 +460,7 @@ c360_publish_inline(void)
 	char	   *cursor;
 	bool		ids_only;
 
+	PushActiveSnapshot(GetTransactionSnapshot());	/* there is none at commit */
 	c360_act_as_owner(&caller);
 	ids_only = c360_settings()->notify_payload_ids;
 	c360_moment_now(&moment);
@@ -433,11 +470,11 @@ c360_publish_inline(void)
 	reader = c360_events_of(store, U64FromFullTransactionId(GetTopFullTransactionId()));
 	while ((event = c360_event_next(reader)) != NULL)
 	{
-		c360_event_payload(reader, event, strlen(cursor) < LONGEST_CURSOR ? cursor : NULL,
-						   ids_only, &payload);
+		c360_event_payload(reader, event, cursor, ids_only, &payload);
 		(void) notify(event, payload.data);
 	}
 	c360_events_end(reader);
 	c360_store_close(store);
 	c360_act_as_caller(&caller);
+	PopActiveSnapshot();
 }

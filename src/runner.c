@@ -4,8 +4,9 @@
  *
  * There is one for each database. It sleeps until the next run of a job, and
  * for the lots that expire meanwhile until the soonest expires_at: a commit
- * that brings a sooner one wakes it (commit.c). It looks by itself once a
- * minute, too.
+ * that brings a sooner one wakes it (commit.c), as does one that changes jobs
+ * or settings. Every ten seconds it looks by itself: for lots of prepared
+ * transactions, and whether the extension is still there.
  *
  * A run is that of c360_perform_job(): a session's lock keeps another run
  * out, the row of the run is committed before the first batch, and each batch
@@ -24,7 +25,6 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "parser/parse_func.h"
 #include "storage/ipc.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -35,7 +35,7 @@
 #include "query.h"
 #include "worker.h"
 
-#define LONGEST_SLEEP	60000L	/* ms */
+#define LONGEST_SLEEP	10000L	/* ms */
 #define BUSY_SLEEP		1000L	/* while somebody else runs the job, ms */
 #define LONGEST_RETRY	60		/* of overdue lots, and after errors, s */
 
@@ -86,8 +86,7 @@ job_function(const char *name, int nargs, Oid first, Oid second, Oid third)
 {
 	Oid			types[] = {first, second, third};
 
-	return LookupFuncName(list_make2(makeString(c360_extension_schema()),
-									 makeString(pstrdup(name))), nargs, types, false);
+	return c360_own_function(name, nargs, types);
 }
 
 static int64
@@ -208,6 +207,27 @@ consider_job(Round *round, TimestampTz now, HeapTuple row)
 	return failures == 0 && strcmp(job, EXPIRY_JOB) == 0;
 }
 
+/*
+ * The owner of the tables, as whom we act, need not have EXECUTE on it. It is
+ * the extension's own, and nothing else stands in the statement.
+ */
+static int
+read_plan(void)
+{
+	Oid			user;
+	int			security;
+	int			result;
+
+	(void) c360_own_function("c360_job_plan", 0, NULL);
+	GetUserIdAndSecContext(&user, &security);
+	SetUserIdAndSecContext(GetSessionUserId(), security);
+	result = SPI_execute(psprintf("SELECT job, next_run, failures FROM %s.c360_job_plan()"
+								  " WHERE next_run IS NOT NULL AND jobs_by OPERATOR(pg_catalog.=) 'worker'",
+								  quote_identifier(c360_extension_schema())), true, 0);
+	SetUserIdAndSecContext(user, security);
+	return result;
+}
+
 static Round
 plan_round(void)
 {
@@ -219,12 +239,8 @@ plan_round(void)
 	SPI_connect();
 	now = GetCurrentTimestamp();
 	round.wake_at = TimestampTzPlusMilliseconds(now, LONGEST_SLEEP);
-	if (SPI_execute(psprintf("SELECT job, next_run, failures FROM %s.c360_job_status"
-							 " WHERE next_run IS NOT NULL AND 'worker' ="
-							 " (SELECT coalesce(value, default_value) FROM c360.settings WHERE name = 'jobs_by')"
-							 " ORDER BY next_run", quote_identifier(c360_extension_schema())),
-					true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read c360_job_status");
+	if (read_plan() != SPI_OK_SELECT)
+		elog(ERROR, "could not read the jobs");
 	for (uint64 i = 0; i < SPI_processed; i++)
 		watch |= consider_job(&round, now, SPI_tuptable->vals[i]);
 	if (watch)
@@ -261,6 +277,11 @@ run_job(const char *job)
 		done = job_batch(open_run, job);
 		c360_worker_end_transaction();
 	} while (done > 0);
+	if (done < 0)
+	{
+		MemoryContextSwitchTo(context);
+		c360_worker_failed(slot, psprintf("job %s failed, see c360.job_runs", job));
+	}
 	begin_transaction(activity);
 	job_end(open_run);
 	c360_worker_end_transaction();
@@ -344,6 +365,7 @@ c360_runner_main(Datum main_arg)
 	volatile int error_delay = 0;
 
 	slot = c360_worker_begin(main_arg, C360_RUNNER);
+	c360_worker_ready();
 	context = AllocSetContextCreate(TopMemoryContext, "c360 job runner", ALLOCSET_SMALL_SIZES);
 	for (;;)
 	{
@@ -353,8 +375,10 @@ c360_runner_main(Datum main_arg)
 		MemoryContextSwitchTo(context);
 		PG_TRY();
 		{
-			c360_audit_drain(slot);
+			long		wish = c360_audit_drain(slot);
+
 			sleep = work();
+			sleep = Min(sleep, wish);
 			error_delay = 0;
 		}
 		PG_CATCH();

@@ -6,10 +6,12 @@
 
 #include <limits.h>
 
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "utils/guc.h"
+#include "utils/varlena.h"
 
 #include "compat.h"
 #include "shared.h"
@@ -32,6 +34,18 @@ static const struct config_enum_entry notify_options[] = {
 	{NULL, 0, false}
 };
 
+static bool
+check_databases(char **value, void **extra, GucSource source)
+{
+	char	   *list = pstrdup(*value);
+	List	   *names;
+
+	if (SplitIdentifierString(list, ',', &names))
+		return true;
+	GUC_check_errdetail("List syntax is invalid.");
+	return false;
+}
+
 static void
 define_settings(void)
 {
@@ -39,7 +53,7 @@ define_settings(void)
 							   "Databases that c360's background workers serve.",
 							   "A comma-separated list of names; needs shared_preload_libraries.",
 							   &c360_databases, "", PGC_SIGHUP, GUC_LIST_INPUT,
-							   NULL, NULL, NULL);
+							   check_databases, NULL, NULL);
 	DefineCustomEnumVariable("c360.notify",
 							 "Who sends the notifications of events.",
 							 "worker: the publisher, off the write path; inline: the writing transaction at commit; off: nobody.",
@@ -79,6 +93,7 @@ init_slot(C360Slot *slot, int tranche)
 	pg_atomic_init_u64(&slot->ticks, 0);
 	pg_atomic_init_u64(&slot->notifications, 0);
 	pg_atomic_init_u64(&slot->lag, 0);
+	pg_atomic_init_u64(&slot->announced, 0);
 	LWLockInitialize(&slot->lock, tranche);
 }
 
@@ -156,10 +171,12 @@ c360_worker_runs(C360WorkerKind kind)
 void
 c360_call_launcher(void)
 {
-	if (c360_shared != NULL && c360_shared->launcher != NULL)
+	Latch	   *launcher = c360_shared != NULL ? c360_shared->launcher : NULL;
+
+	if (launcher != NULL)
 	{
 		pg_atomic_write_u32(&c360_shared->installed, 1);
-		SetLatch(c360_shared->launcher);
+		SetLatch(launcher);
 	}
 }
 
@@ -176,8 +193,11 @@ c360_wake(C360Slot *slot, C360WorkerKind kind)
 void
 c360_worker_failed(C360Slot *slot, const char *message)
 {
+	int			length = pg_mbcliplen(message, strlen(message), sizeof(slot->last_error) - 1);
+
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	slot->last_error_at = GetCurrentTimestamp();
-	strlcpy(slot->last_error, message, sizeof(slot->last_error));
+	memcpy(slot->last_error, message, length);
+	slot->last_error[length] = '\0';
 	LWLockRelease(&slot->lock);
 }

@@ -11,12 +11,14 @@
 
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "port/atomics.h"
 #include "storage/latch.h"
+#include "storage/lock.h"
 #include "storage/lwlock.h"
 #include "utils/timestamp.h"
 
-/* first key of c360's advisory locks, which come in pairs of keys */
+/* first key of c360's locks of workers, which come in pairs of keys */
 #define C360_LOCK_CLASS			0x43333630
 
 #define C360_MAX_DATABASES		16
@@ -40,6 +42,7 @@ typedef enum C360WorkerKind
 typedef struct C360Error
 {
 	TimestampTz at;
+	int			times;			/* the same came again */
 	Oid			session_user_id;
 	int			sqlerrcode;
 	char		function[NAMEDATALEN];
@@ -56,8 +59,9 @@ typedef struct C360Error
 typedef struct C360Slot
 {
 	Oid			database;		/* InvalidOid = free */
-	bool		absent;			/* its workers found no c360 there */
-	Latch	   *latch[C360_NWORKERS];	/* NULL = not running */
+	bool		absent[C360_NWORKERS];	/* that worker found no c360 there */
+	pid_t		pid[C360_NWORKERS]; /* whose turn it is; 0 = nobody's */
+	Latch	   *latch[C360_NWORKERS];	/* NULL = not at work */
 
 	/* commits that wait to be announced */
 	pg_atomic_uint32 waiting;	/* the publisher sleeps and wants a call */
@@ -70,12 +74,14 @@ typedef struct C360Slot
 	pg_atomic_uint64 ticks;
 	pg_atomic_uint64 notifications;
 	pg_atomic_uint64 lag;		/* of the last tick, microseconds */
+	pg_atomic_uint64 announced; /* all events up to this tick are; 0 = unknown */
 
 	/* under the lock: the last failure of a worker, and the ring of errors */
 	LWLock		lock;
 	TimestampTz last_error_at;
 	char		last_error[256];
 	uint64		errors_put;
+	uint64		errors_read;	/* these are being written */
 	uint64		errors_taken;
 	uint64		errors_lost;	/* the ring was full */
 	C360Error	errors[C360_ERROR_RING_SIZE];
@@ -95,6 +101,17 @@ extern int	c360_notify;
 extern int	c360_tick_interval;
 
 extern C360Shared *c360_shared; /* NULL = not preloaded */
+
+/*
+ * Like a two-key advisory lock, but of the kind that no SQL function takes:
+ * else anybody who may connect could keep workers from their work.
+ */
+static inline void
+c360_lock_tag(LOCKTAG *tag, uint32 key)
+{
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, C360_LOCK_CLASS, key, 2);
+	tag->locktag_type = LOCKTAG_USERLOCK;
+}
 
 extern void c360_shared_init(void);
 extern C360Slot *c360_my_slot(void);

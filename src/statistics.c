@@ -32,7 +32,8 @@ backlog(const C360Moment *tick)
 
 	c360_moment_now(&now);
 	store = c360_store_open_to_read();
-	reader = c360_events_between(store, tick, &now, 0, MOST_COUNTED);
+	reader = c360_events_between(store, tick, &now, 0, MOST_COUNTED,
+								 MOST_COUNTED);
 	while (count < MOST_COUNTED && c360_event_next(reader) != NULL)
 		count++;
 	c360_events_end(reader);

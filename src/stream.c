@@ -7,9 +7,10 @@
  * caller, whom a SECURITY DEFINER function does not know any more. Reading
  * writes nothing: it works in READ ONLY transactions and on standbys.
  *
- * Up to where? Up to the newest tick where a publisher ticks, so that cursors
- * are short; else up to now. On a standby ticks arrive with replication, and
- * count as long as they are fresh or nothing was committed after them.
+ * Up to where? Up to the newest tick if nothing was committed after it, or if
+ * it is fresh and a publisher is at work, so that cursors are short; else up
+ * to now. On a standby, where ticks arrive with replication, a fresh one is
+ * enough.
  *
  * A page of the browser cannot send a token with EventSource: an app opens a
  * stream for it and hands it the pass. The pass is stored hashed, and reads
@@ -19,6 +20,7 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "catalog/pg_type_d.h"
 #include "common/sha2.h"
 #include "executor/spi.h"
@@ -31,6 +33,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/jsonb.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
@@ -48,7 +51,9 @@
 #define MOST_ROWS		10000
 #define STREAM_ROWS		1000	/* of one answer to EventSource */
 #define MOST_EXAMINED	100000	/* rows of other channels, in one call */
-#define FRESH			10000	/* age of a tick on a standby, ms */
+#define MOST_LATE		10000	/* rows of transactions that were running */
+#define LONG_WAY		1000	/* such rows that nobody should pass twice */
+#define FRESH			10000	/* age of a tick that readers trust, ms */
 #define OLD				86400	/* a cursor of that age is renewed, s */
 #define MAX_CHANNELS	1000
 
@@ -84,7 +89,7 @@ unknown_channel(const char *name)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("no such channel"),
-			 errdetail("unknown_channel: \"%.64s\"", name),
+			 errdetail("unknown_channel: \"%.*s\"", pg_mbcliplen(name, strlen(name), 64), name),
 			 errhint("Allowed are wallets, tickets, customers, bank and wallet:<phone>.")));
 }
 
@@ -140,6 +145,16 @@ channels_argument(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? NULL : PG_GETARG_ARRAYTYPE_P(n);
 }
 
+static bool
+wants_all(const Filter *filter)
+{
+	bool		all = true;
+
+	for (size_t i = 0; i < lengthof(channel_defs); i++)
+		all &= filter->wanted[i] && filter->level >= channel_defs[i].level;
+	return all;
+}
+
 /* The channel under which the filter lets this event through, or NULL. */
 static const char *
 channel_for(const Filter *filter, const C360Event *event)
@@ -176,32 +191,56 @@ struct EventPage
 						 const char *cursor, const char *payload);	/* event NULL: only a cursor */
 	void	   *sink;
 	int			rows;
-	int			examined;
+	bool		unfinished;		/* stopped after MOST_EXAMINED rows */
+	int			looked_at;		/* rows */
 	char	   *cursor;			/* behind the last row looked at */
 };
+
+/*
+ * A snapshot that leaves as a cursor must outlive a crash: what it knows of
+ * transactions that had ended may not be in the log yet, and then their ids
+ * and those of their rows are given out again. (Ticks are flushed by their
+ * commit.)
+ */
+static void
+flush_log(void)
+{
+	XLogRecPtr	end;
+
+	if (RecoveryInProgress())
+		return;
+	end = GetXLogInsertRecPtr();
+	/* behind the header of a page on which nothing stands yet */
+	if (XLogSegmentOffset(end, wal_segment_size) == SizeOfXLogLongPHD)
+		end -= SizeOfXLogLongPHD;
+	else if (end % XLOG_BLCKSZ == SizeOfXLogShortPHD)
+		end -= SizeOfXLogShortPHD;
+	XLogFlush(end);
+}
 
 static C360Moment *
 target(void)
 {
 	C360Moment *tick = c360_newest_tick();
 	C360Moment *now;
+	bool		ticking = RecoveryInProgress() ||
+		(c360_notify == C360_NOTIFY_WORKER && c360_worker_runs(C360_PUBLISHER));
 
-	if (tick != NULL && c360_notify == C360_NOTIFY_WORKER && c360_worker_runs(C360_PUBLISHER))
+	if (tick != NULL && ticking &&
+		!TimestampDifferenceExceeds(tick->at, GetCurrentTimestamp(), FRESH))
 		return tick;
 	now = palloc(sizeof(*now));
 	c360_moment_now(now);
-	if (tick != NULL &&
-		((RecoveryInProgress() &&
-		  !TimestampDifferenceExceeds(tick->at, GetCurrentTimestamp(), FRESH)) ||
-		 !c360_events_exist(tick, now)))
+	if (tick != NULL && !c360_events_exist(tick, now))
 		return tick;
+	flush_log();
 	return now;
 }
 
 static bool
 is_full(const EventPage *page)
 {
-	return page->rows >= page->max_rows || page->examined >= MOST_EXAMINED;
+	return page->rows >= page->max_rows || page->unfinished;
 }
 
 /* Reads a batch as far as the page has room. */
@@ -209,11 +248,15 @@ static void
 read_batch(EventPage *page, C360Store *store, int64 epoch, const C360Moment *from,
 		   const C360Moment *to, int64 after_id)
 {
-	C360EventReader *reader = c360_events_between(store, from, to, after_id, MOST_EXAMINED);
+	C360EventReader *reader = c360_events_between(store, from, to, after_id,
+												  wants_all(&page->filter) ? page->max_rows :
+												  Max(2 * page->max_rows, MOST_LATE),
+												  MOST_EXAMINED);
 	StringInfoData cursor;
 	StringInfoData payload;
 	C360Event  *event;
 	int			length;
+	int64		last_id;
 
 	initStringInfo(&cursor);
 	initStringInfo(&payload);
@@ -223,18 +266,32 @@ read_batch(EventPage *page, C360Store *store, int64 epoch, const C360Moment *fro
 	{
 		const char *channel = channel_for(&page->filter, event);
 
-		page->examined++;
-		cursor.len = length;
-		c360_append_int64(&cursor, event->id);
 		if (channel == NULL)
 			continue;
+		cursor.len = length;
+		c360_append_int64(&cursor, event->id);
 		c360_event_payload(reader, event, cursor.data, false, &payload);
 		page->emit(page, event, channel, cursor.data, payload.data);
 		page->rows++;
 	}
-	if (page->examined > 0)
+	page->looked_at += c360_events_looked_at(reader);
+	page->unfinished = page->rows < page->max_rows && c360_events_unfinished(reader, &last_id);
+	if (page->unfinished)
+	{
+		cursor.len = length;
+		c360_append_int64(&cursor, last_id);
+	}
+	if (cursor.len > length)
 		page->cursor = cursor.data;
 	c360_events_end(reader);
+}
+
+/* A newer one would do as well, and hold longer. */
+static bool
+is_old(const C360Cursor *cursor, const C360Moment *to)
+{
+	return cursor->from->tick != 0 && (cursor->to != NULL || cursor->from->tick != to->tick) &&
+		TimestampDifferenceExceeds(cursor->from->at, GetCurrentTimestamp(), OLD * 1000);
 }
 
 /*
@@ -261,9 +318,7 @@ read_page(EventPage *page, const C360Cursor *cursor, const C360Moment *to)
 	}
 	c360_store_close(store);
 	if (page->rows == 0 &&
-		(page->examined >= MOST_EXAMINED ||
-		 (from->tick != 0 && from->tick != to->tick &&
-		  TimestampDifferenceExceeds(from->at, GetCurrentTimestamp(), OLD * 1000))))
+		(page->unfinished || page->looked_at > LONG_WAY || is_old(cursor, to)))
 		page->emit(page, NULL, NULL, page->cursor, NULL);
 }
 
@@ -393,14 +448,14 @@ static Datum
 open_stream(PG_FUNCTION_ARGS)
 {
 	static C360Query insert = {"INSERT INTO c360.event_streams "
-		"(pass_hash, role, actor, level, channels, opened_at, valid_until) "
-		"SELECT $1, $2, $3, $4, $5, now, now + $6 * interval '1 hour' FROM clock_timestamp() AS now",
-	6, {BYTEAOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT8OID}};
+		"(pass_hash, role, actor, level, channels, opened_at, valid_until, role_id, cluster) "
+		"SELECT $1, $2, $3, $4, $5, now, now + $6 * interval '1 hour', $7, $8 FROM clock_timestamp() AS now",
+	8, {BYTEAOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT8OID, OIDOID, INT8OID}};
 	Oid			role = opening_role;
 	Filter		filter = {0};
 	C360Level	level = c360_level_of(role);
 	char	   *pass;
-	Datum		values[6];
+	Datum		values[8];
 
 	read_channels(&filter, channels_argument(fcinfo, 0));
 	if (level == C360_LEVEL_NONE)
@@ -416,8 +471,10 @@ open_stream(PG_FUNCTION_ARGS)
 	values[3] = CStringGetTextDatum(c360_level_name(level));
 	values[4] = PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0);
 	values[5] = Int64GetDatum(c360_settings()->stream_pass_hours);
+	values[6] = ObjectIdGetDatum(role);
+	values[7] = Int64GetDatum((int64) GetSystemIdentifier());
 	SPI_connect();
-	c360_query(&insert, values, PG_ARGISNULL(0) ? "    n " : NULL);
+	c360_query(&insert, values, PG_ARGISNULL(0) ? "    n   " : NULL);
 	SPI_finish();
 	PG_RETURN_TEXT_P(cstring_to_text(pass));
 }
@@ -433,27 +490,28 @@ c360_open_stream(PG_FUNCTION_ARGS)
 static bool
 find_pass(const char *pass, Oid *role, Filter *filter)
 {
-	static C360Query query = {"SELECT role, channels FROM c360.event_streams "
-		"WHERE pass_hash = $1 AND valid_until > clock_timestamp()",
-	1, {BYTEAOID}};
+	static C360Query query = {"SELECT role_id, channels FROM c360.event_streams "
+		"WHERE pass_hash = $1 AND valid_until > clock_timestamp() AND cluster = $2",
+	2, {BYTEAOID, INT8OID}};
 	MemoryContext caller = CurrentMemoryContext;
-	Datum		hash = hash_of(pass);
+	Datum		values[2] = {hash_of(pass), Int64GetDatum((int64) GetSystemIdentifier())};
 	bool		found;
 
 	SPI_connect();
-	found = c360_query(&query, &hash, NULL) == 1;
+	found = c360_query(&query, values, NULL) == 1;
 	if (found)
 	{
 		HeapTuple	row = SPI_tuptable->vals[0];
 		bool		isnull;
-		Datum		channels = SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull);
+		Datum		channels;
 
-		*role = get_role_oid(SPI_getvalue(row, SPI_tuptable->tupdesc, 1), true);
+		*role = DatumGetObjectId(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
+		channels = SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull);
 		MemoryContextSwitchTo(caller);
 		read_channels(filter, isnull ? NULL : DatumGetArrayTypePCopy(channels));
 	}
 	SPI_finish();
-	return found && OidIsValid(*role);
+	return found && SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(*role));
 }
 
 /*

@@ -16,15 +16,20 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_proc.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "parser/parse_func.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -136,6 +141,54 @@ static void
 leave(int code, Datum arg)
 {
 	my_slot->latch[my_kind] = NULL;
+	my_slot->pid[my_kind] = 0;
+}
+
+/*
+ * A role's or database's settings are for clients, and what code of the
+ * tables' owner set in the transaction before must not have us find his
+ * operators in this one.
+ */
+static void
+set_own_settings(void)
+{
+	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_SESSION);
+#if PG_VERSION_NUM >= 170000
+	SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_SESSION);
+#endif
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_SESSION);
+}
+
+/*
+ * Enters us into the slot of our database, unless that is taken off the list
+ * meanwhile, or somebody else serves it: a launcher that was started again
+ * does not know the workers of the one before.
+ */
+static bool
+enter_slot(Oid database)
+{
+	bool		entered = false;
+
+	LWLockAcquire(&my_slot->lock, LW_EXCLUSIVE);
+	if (my_slot->database == database &&
+		(my_slot->pid[my_kind] == 0 || kill(my_slot->pid[my_kind], 0) != 0))
+	{
+		my_slot->pid[my_kind] = MyProcPid;
+		my_slot->latch[my_kind] = NULL;
+		entered = true;
+	}
+	LWLockRelease(&my_slot->lock);
+	return entered;
+}
+
+void
+c360_worker_ready(void)
+{
+	my_slot->latch[my_kind] = MyLatch;
 }
 
 C360Slot *
@@ -149,18 +202,11 @@ c360_worker_begin(Datum main_arg, C360WorkerKind kind)
 	my_kind = kind;
 	my_slot = &c360_shared->slots[DatumGetInt32(main_arg)];
 	memcpy(&database, MyBgworkerEntry->bgw_extra, sizeof(database));
-	if (my_slot->database != database)
-		proc_exit(0);			/* taken off the list meanwhile */
-	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
-	/* a role's or database's settings are for clients */
-	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	if (!enter_slot(database))
+		proc_exit(0);
 	before_shmem_exit(leave, (Datum) 0);
-	my_slot->latch[kind] = MyLatch;
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	set_own_settings();
 	return my_slot;
 }
 
@@ -190,6 +236,27 @@ c360_extension_schema(void)
 }
 
 /*
+ * A function of the extension's own. Where the library is newer than the
+ * script anybody could have made one of that name.
+ */
+Oid
+c360_own_function(const char *name, int nargs, const Oid *types)
+{
+	char	   *schema = c360_extension_schema();
+	Oid			function = LookupFuncName(list_make2(makeString(schema), makeString(pstrdup(name))),
+										  nargs, types, true);
+
+	if (!OidIsValid(function) ||
+		getExtensionOfObject(ProcedureRelationId, function) != get_extension_oid("c360", true))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the extension c360 is older than its library"),
+				 errdetail("Function %s is not there.", name),
+				 errhint("Run ALTER EXTENSION c360 UPDATE; and SELECT c360_install();")));
+	return function;
+}
+
+/*
  * Begins a transaction as the owner of the tables. If c360 or its tables are
  * gone there is none, and the worker should end: false.
  */
@@ -200,6 +267,7 @@ c360_worker_begin_transaction(const char *activity)
 	pgstat_report_activity(STATE_RUNNING, activity);
 	/* the transaction before ended as the owner, deferred triggers included */
 	SetUserIdAndSecContext(GetSessionUserId(), 0);
+	set_own_settings();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (c360_extension_schema() == NULL || !c360_tables_ready())
@@ -207,10 +275,10 @@ c360_worker_begin_transaction(const char *activity)
 		PopActiveSnapshot();
 		CommitTransactionCommand();
 		pgstat_report_activity(STATE_IDLE, NULL);
-		my_slot->absent = true;
+		my_slot->absent[my_kind] = true;
 		return false;
 	}
-	my_slot->absent = false;
+	my_slot->absent[my_kind] = false;
 	c360_become(c360_owner());
 	return true;
 }
@@ -235,6 +303,21 @@ typedef struct Child
 } Child;
 
 static Child children[C360_MAX_DATABASES][C360_NWORKERS];
+
+/* Once for each value of the setting: they may be created later. */
+static void
+log_missing(int nnames, int nfound)
+{
+	static char *logged = NULL;
+
+	if (nfound >= nnames || (logged != NULL && strcmp(logged, c360_databases) == 0))
+		return;
+	if (logged != NULL)
+		pfree(logged);
+	logged = MemoryContextStrdup(TopMemoryContext, c360_databases);
+	ereport(LOG,
+			(errmsg("c360.databases lists %d databases, %d of them are there", nnames, nfound)));
+}
 
 /* The oids of the databases on the list that exist and take connections. */
 static List *
@@ -271,16 +354,32 @@ wanted_databases(MemoryContext context)
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
+	log_missing(list_length(names), list_length(oids));
 	CommitTransactionCommand();
 	return oids;
 }
 
+/* Whether nobody serves the slot: started by us, or by a launcher before us. */
 static bool
-has_ended(Child *child)
+has_ended(int number, C360WorkerKind kind)
 {
-	pid_t		pid;
+	BackgroundWorkerHandle *handle = children[number][kind].handle;
+	pid_t		pid = c360_shared->slots[number].pid[kind];
+	pid_t		started;
 
-	return child->handle == NULL || GetBackgroundWorkerPid(child->handle, &pid) == BGWH_STOPPED;
+	return (handle == NULL || GetBackgroundWorkerPid(handle, &started) == BGWH_STOPPED) &&
+		(pid == 0 || kill(pid, 0) != 0);
+}
+
+static void
+end_worker(int number, C360WorkerKind kind)
+{
+	pid_t		pid = c360_shared->slots[number].pid[kind];
+
+	if (children[number][kind].handle != NULL)
+		TerminateBackgroundWorker(children[number][kind].handle);
+	if (pid != 0)
+		(void) kill(pid, SIGTERM);
 }
 
 /* Ends the workers of databases that are no longer wanted, and frees the slots. */
@@ -295,9 +394,9 @@ release_slots(List *wanted)
 		if (!OidIsValid(slot->database) || list_member_oid(wanted, slot->database))
 			continue;
 		for (int kind = 0; kind < C360_NWORKERS; kind++)
-			if (!has_ended(&children[i][kind]))
+			if (!has_ended(i, kind))
 			{
-				TerminateBackgroundWorker(children[i][kind].handle);
+				end_worker(i, kind);
 				ended = false;
 			}
 		if (ended)
@@ -337,14 +436,15 @@ take_slots(List *wanted)
 			return;
 		}
 		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
-		slot->absent = false;
+		memset(slot->absent, false, sizeof(slot->absent));
 		slot->last_error[0] = '\0';
-		slot->errors_put = slot->errors_taken = slot->errors_lost = 0;
+		slot->errors_put = slot->errors_read = slot->errors_taken = slot->errors_lost = 0;
 		LWLockRelease(&slot->lock);
 		pg_atomic_write_u64(&slot->pending_since, 0);
 		pg_atomic_write_u64(&slot->ticks, 0);
 		pg_atomic_write_u64(&slot->notifications, 0);
 		pg_atomic_write_u64(&slot->lag, 0);
+		pg_atomic_write_u64(&slot->announced, 0);
 		memset(children[slot - c360_shared->slots], 0, sizeof(children[0]));
 		slot->database = lfirst_oid(cell);
 	}
@@ -392,14 +492,14 @@ start_workers(bool installed)
 		{
 			Child	   *child = &children[i][kind];
 
-			if (!has_ended(child) || (now < child->retry_at && !(installed && slot->absent)))
+			if (!has_ended(i, kind) || (now < child->retry_at && !(installed && slot->absent[kind])))
 				continue;
-			child->retry_at = TimestampTzPlusMilliseconds(now, slot->absent && !installed ?
+			child->retry_at = TimestampTzPlusMilliseconds(now, slot->absent[kind] && !installed ?
 														  RETRY_ABSENT : RETRY);
+			if (installed)
+				slot->absent[kind] = false;
 			start_worker(i, kind);
 		}
-		if (installed)
-			slot->absent = false;
 	}
 }
 

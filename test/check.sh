@@ -8,15 +8,17 @@
 #
 #   FUZZ_SECONDS   how long each fuzz target runs (20)
 #   TAP_TESTS      which TAP tests run ("test/t/*.pl")
-#   CHECK_PARTS    which parts run ("regress pgtap fuzz tap")
+#   CHECK_PARTS    which parts run ("regress pgtap fuzz tap web")
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-parts=${CHECK_PARTS:-regress pgtap fuzz tap}
+parts=${CHECK_PARTS:-regress pgtap fuzz tap web}
 pg_config=${PG_CONFIG:-pg_config}
 bindir=$("$pg_config" --bindir)
 pgxs_tests=$(dirname "$("$pg_config" --pgxs)")/../test
 major=${PG_MAJOR:-$("$pg_config" --version | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')}
+tap_tests=${TAP_TESTS:-test/t/*.pl}
+unset TAP_TESTS                 # PGXS has one of that name
 unset PGHOST PGHOSTADDR PGPORT PGUSER PGPASSWORD PGDATABASE PGSERVICE PGOPTIONS PGDATA
 export LC_ALL=C.UTF-8 LANG=C.UTF-8 PGCLIENTENCODING=UTF8
 
@@ -40,8 +42,9 @@ heading () {
 }
 
 # A cluster for one command, which acts as superuser postgres whoever we are.
+cluster_options=()
 with_cluster () {
-    pg_virtualenv -t -v "$major" sh -euc '
+    pg_virtualenv -t -v "$major" "${cluster_options[@]}" sh -euc '
         if [ "$PGUSER" != postgres ]; then
             echo "CREATE ROLE postgres SUPERUSER LOGIN PASSWORD :'"'password'"'" |
                 psql -Xq -v ON_ERROR_STOP=1 -v password="$PGPASSWORD"
@@ -90,9 +93,11 @@ check_fuzz () {
     fuzz phone src/phone.c >"$work/fuzz/phone.log" 2>&1 & phone=$!
     fuzz transfer src/phone.c src/transfer.c >"$work/fuzz/transfer.log" 2>&1 & transfer=$!
     fuzz fold src/fold.c >"$work/fuzz/fold.log" 2>&1 & fold=$!
+    fuzz cron src/cron.c >"$work/fuzz/cron.log" 2>&1 & cron=$!
     wait "$phone" || failed="phone"
     wait "$fold" || failed="$failed fold"
     wait "$transfer" || failed="$failed transfer"
+    wait "$cron" || failed="$failed cron"
     for name in $failed; do
         echo "$name: failed"
         tail -n 60 "$work/fuzz/$name.log"
@@ -101,19 +106,19 @@ check_fuzz () {
         done
     done
     [ -z "$failed" ] || return 1
-    for name in phone transfer fold; do
+    for name in phone transfer fold cron; do
         echo "$name: $(tail -n 1 "$work/fuzz/$name.log")"
     done
 }
 
 check_tap () {
-    heading "TAP: crash, dump, upgrade, pg_cron, standby"
+    heading "TAP: crash, dump, upgrade, pg_cron, standby, jobs"
     local log
     mkdir -m 700 "$work/tap"
     [ "$(id -u)" != 0 ] || chown postgres "$work/tap"
     if ! "${as_server_user[@]}" env PATH="$bindir:$PATH" TMPDIR="$work/tap" TESTDIR="$work/tap" \
             PG_REGRESS="$pgxs_tests/regress/pg_regress" PG_TEST_EXTRA= \
-            prove --timer -j 2 -I "$pgxs_tests/perl" -I test/t ${TAP_TESTS:-test/t/*.pl}; then
+            prove --timer -j 2 -I "$pgxs_tests/perl" -I test/t $tap_tests; then
         for log in "$work"/tap/tmp_check/log/regress_log_*; do
             grep -Eq '(^|\) )not ok|Bail out|exited with' "$log" || continue
             printf '\n-- %s\n' "$(basename "$log")"
@@ -123,6 +128,16 @@ check_tap () {
         done
         return 1
     fi
+}
+
+check_web () {
+    heading "PostgREST, a page in a browser, consumers"
+    local cluster_options=(-o shared_preload_libraries=c360 -o c360.databases=shop)
+    if ! npm ci --prefix test/web --ignore-scripts --no-audit --no-fund >"$work/npm.log" 2>&1; then
+        tail -n 20 "$work/npm.log" >&2
+        return 1
+    fi
+    with_cluster prove --timer --exec "node --test-reporter=./test/web/tap.mjs" test/web/*.test.mjs
 }
 
 for part in $parts; do

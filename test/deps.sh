@@ -1,10 +1,17 @@
 #!/bin/sh
-# Installs the Debian packages that demo, check and bench need, if any is missing.
+# Installs the Debian packages that demo, check and bench need, if any is missing;
+# "deps.sh demo" leaves out those that only check needs for its part "web".
 set -eu
 major=${PG_MAJOR:-15}
 packages="postgresql-$major postgresql-server-dev-$major postgresql-$major-cron postgresql-$major-pgtap
   postgresql-common libtap-parser-sourcehandler-pgtap-perl libipc-run-perl
   gcc make clang-14 libclang-rt-14-dev"
+if [ "${1:-check}" = check ]; then
+    packages="$packages chromium chromium-driver"
+    # Debian's of these two, unless there are others
+    command -v node >/dev/null || packages="$packages nodejs"
+    command -v npm >/dev/null || packages="$packages npm"
+fi
 missing=
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"

@@ -68,21 +68,8 @@ Answer: the value.
 Errors: 22004 missing_argument; 22023 not_allowed.';
 
 CREATE FUNCTION @extschema@.c360_require_customer(phone text) RETURNS bigint
-LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-    wanted text := @extschema@.c360_require_phone(c360_require_customer.phone);
-    found_id bigint;
-BEGIN
-    PERFORM @extschema@.c360_become_owner();
-    SELECT id INTO found_id FROM c360.customers WHERE phone = wanted;
-    IF found_id IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'PT404', MESSAGE = 'no such customer',
-            DETAIL = 'customer_not_found: phone ' || wanted;
-    END IF;
-    RETURN found_id;
-END $$;
+LANGUAGE c STABLE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'c360_require_customer';
 COMMENT ON FUNCTION @extschema@.c360_require_customer(text) IS
 'Internal: id of the customer with this phone.
 

@@ -108,6 +108,8 @@
         END IF;
     END LOOP;
 
+    -- wakes the workers, now that the trigger is there
+    UPDATE c360.settings SET name = name WHERE false;
     -- PostgREST reads the schema again
     PERFORM pg_notify('pgrst', 'reload schema');
     RETURN installed::text;

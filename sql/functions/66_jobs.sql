@@ -1,6 +1,6 @@
 -- Jobs: schedules, runs, and the two ways to have them run.
 --
--- A run is c360_job_begin(), c360_job_batch() until it answers 0, and
+-- A run is c360_job_begin(), c360_job_batch() until nothing is left, and
 -- c360_job_end(), each in a transaction of its own; c360_perform_job() does
 -- that for pg_cron, the job runner (src/runner.c) does it for itself. What a
 -- batch does is the function c360_job_<job>(), which answers how many rows it
@@ -9,6 +9,11 @@
 -- Who acts: functions that only call others stay the owner of the extension,
 -- who alone may call all of them, and touch no table; those that touch tables
 -- become the owner of these.
+--
+-- Whoever owns the tables can leave a search_path of his behind, by a trigger
+-- that sets it: that outlives the SET clauses of the functions around it. So
+-- functions here that go on with other rights than his after calling one that
+-- acts as him set theirs again, before anything that is found by it.
 
 CREATE FUNCTION @extschema@.c360_next_run(schedule text, after timestamptz) RETURNS timestamptz
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -187,6 +192,7 @@ AS $$
 DECLARE
     jobs_by text := @extschema@.c360_require_job(c360_job_begin.job);
 BEGIN
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF NOT @extschema@.c360_job_lock(c360_job_begin.job, false) THEN
         RETURN 0;
     ELSIF jobs_by <> c360_job_begin.started_by THEN
@@ -214,16 +220,18 @@ BEGIN
         EXECUTE 'SELECT ' || @extschema@.c360_job_function(c360_job_batch.job) INTO done;
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS failure = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
-        done := 0;
+        done := -1;
+        RAISE LOG 'job "%" failed: %', c360_job_batch.job, failure;
     END;
-    PERFORM @extschema@.c360_job_note(c360_job_batch.run, done, failure, state, false);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    PERFORM @extschema@.c360_job_note(c360_job_batch.run, greatest(done, 0), failure, state, false);
     RETURN done;
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_job_batch(bigint, text) IS
 'Internal: one batch of a run; a failure is written into its row.
 
 run: its id. job: its name.
-Answer: rows done; 0 = nothing left, or it failed.
+Answer: rows done; 0 = nothing left, -1 = it failed.
 Errors: 25006 read only; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_job_end(run bigint) RETURNS void
@@ -258,6 +266,7 @@ DECLARE
     known record;
 BEGIN
     FOR known IN SELECT * FROM @extschema@.c360_list_jobs() LOOP
+        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
         IF @extschema@.c360_job_lock(known.job, true) THEN
             PERFORM @extschema@.c360_job_open(known.job, NULL);
         END IF;
@@ -285,7 +294,7 @@ BEGIN
     LOOP
         done := @extschema@.c360_job_batch(run, job);
         COMMIT;
-        EXIT WHEN done OPERATOR(pg_catalog.=) 0;
+        EXIT WHEN done OPERATOR(pg_catalog.<=) 0;
     END LOOP;
     PERFORM @extschema@.c360_job_end(run);
     COMMIT;
@@ -307,6 +316,7 @@ DECLARE
     total bigint := 0;
 BEGIN
     PERFORM @extschema@.c360_require_job(c360_run_job.job);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     batch := @extschema@.c360_job_function(c360_run_job.job);
     IF NOT @extschema@.c360_job_lock(c360_run_job.job, true) THEN
         RAISE EXCEPTION USING ERRCODE = 'PT409', MESSAGE = 'job is running',
@@ -315,7 +325,9 @@ BEGIN
     END IF;
     run := @extschema@.c360_job_open(c360_run_job.job, @extschema@.c360_current_actor());
     LOOP
+        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
         EXECUTE 'SELECT ' || batch INTO done;
+        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
         EXIT WHEN done = 0;
         total := total + done;
     END LOOP;
@@ -351,6 +363,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM @extschema@.c360_require_job(c360_change_job.job);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF @extschema@.c360_next_run(nullif(c360_change_job.schedule, 'default'), now()) IS NULL
         AND c360_change_job.schedule <> 'default' THEN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'schedule names days that never come',
@@ -487,7 +500,9 @@ DECLARE
     registered integer := 0;
     jobs constant jsonb := (SELECT jsonb_agg(j) FROM @extschema@.c360_list_jobs() AS j);
 BEGIN
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     PERFORM @extschema@.c360_set_pg_cron_role(current_user);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     hours := @extschema@.c360_pg_cron_clock(current_user);
     IF NOT (SELECT rolcanlogin FROM pg_roles WHERE rolname = current_user) THEN
         RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = 'pg_cron cannot run jobs as this role',
@@ -520,6 +535,7 @@ DECLARE
     removed integer := 0;
 BEGIN
     FOR job IN SELECT * FROM @extschema@.c360_list_jobs() WHERE pg_cron_role IS NOT NULL LOOP
+        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
         removed := removed + @extschema@.c360_pg_cron_put(job.job, NULL, job.pg_cron_role);
     END LOOP;
     PERFORM @extschema@.c360_set_pg_cron_role(NULL);
@@ -539,7 +555,9 @@ DECLARE
     hours integer;
 BEGIN
     PERFORM @extschema@.c360_change_job(c360_set_job.job, c360_set_job.schedule, c360_set_job.enabled);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     SELECT * INTO changed FROM @extschema@.c360_list_jobs() AS j WHERE j.job = c360_set_job.job;
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF changed.pg_cron_role IS NOT NULL THEN
         hours := @extschema@.c360_pg_cron_clock(changed.pg_cron_role);
         PERFORM @extschema@.c360_pg_cron_put(changed.job, CASE WHEN changed.enabled THEN
@@ -551,3 +569,40 @@ COMMENT ON FUNCTION @extschema@.c360_set_job(text, text, boolean) IS
 
 job: a job of the view c360_job_status. schedule: cron schedule of five fields in shop time; default = the default one. enabled: whether it runs at all. NULL leaves either as it is.
 Errors: 22004 missing_argument; 22023 unknown_job, invalid_schedule, schedule_never, schedule_not_shiftable; 42501 pg_cron_role; 55000 pg_cron_missing, not installed; 25006 read only.';
+
+-- A job that failed n times running waits 1, 2, 4 ... 60 minutes, whatever its
+-- schedule; one that fell due while no worker ran is due at once.
+CREATE FUNCTION @extschema@.c360_job_plan()
+RETURNS TABLE (job text, schedule text, enabled boolean, last_start timestamptz, last_end timestamptz,
+               rows bigint, error text, failures bigint, next_run timestamptz, jobs_by text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM @extschema@.c360_become_owner();
+    RETURN QUERY
+    SELECT j.job, coalesce(j.schedule, j.default_schedule) AS schedule, j.enabled,
+           last.started_at AS last_start, last.ended_at AS last_end, last.rows, last.error, f.failures,
+           CASE WHEN NOT j.enabled THEN NULL
+                WHEN s.jobs_by = 'worker' AND f.failures = 0 THEN
+                    @extschema@.c360_next_run(coalesce(j.schedule, j.default_schedule),
+                                              greatest(last.started_at, j.since))
+                WHEN s.jobs_by = 'worker' THEN
+                    f.last_failure + least(2 ^ least(f.failures - 1, 6), 60) * interval '1 minute'
+                WHEN s.jobs_by = 'pg_cron' THEN
+                    @extschema@.c360_next_run(coalesce(j.schedule, j.default_schedule), clock_timestamp())
+           END AS next_run, s.jobs_by
+    FROM c360.jobs j
+    CROSS JOIN (SELECT coalesce(value, default_value) AS jobs_by FROM c360.settings WHERE name = 'jobs_by') s
+    LEFT JOIN LATERAL (SELECT * FROM c360.job_runs r WHERE r.job = j.job ORDER BY r.id DESC LIMIT 1) last ON true
+    LEFT JOIN LATERAL (SELECT r.id FROM c360.job_runs r
+                       WHERE r.job = j.job AND r.ended_at IS NOT NULL AND r.error IS NULL
+                       ORDER BY r.id DESC LIMIT 1) success ON true
+    CROSS JOIN LATERAL (SELECT count(*) AS failures, max(r.ended_at) AS last_failure FROM c360.job_runs r
+                        WHERE r.job = j.job AND r.id > coalesce(success.id, 0) AND r.error IS NOT NULL) f;
+END $$;
+COMMENT ON FUNCTION @extschema@.c360_job_plan() IS
+'Internal: what the view c360_job_status shows and the job runner goes by.
+
+Answer: a row for each job: its schedule in shop time, its last run, failures since the last success, next run, and the setting jobs_by.
+Errors: 55000 not installed.';

@@ -105,7 +105,7 @@ AS $$
     ('c360_job_lock', 'internal'),
     ('c360_job_note', 'internal'),
     ('c360_job_open', 'internal'),
-    ('c360_job_plan', 'internal'),
+    ('c360_job_plan', 'admin'),
     ('c360_job_unlock', 'internal'),
     ('c360_level_functions', 'internal'),
     ('c360_level_views', 'internal'),
@@ -262,9 +262,7 @@ BEGIN
         END IF;
         DELETE FROM c360.granted_levels AS g
         WHERE CASE WHEN g.cluster = ours THEN g.role_id = whom ELSE g.role = role_name END;
-        IF to_regclass('c360.event_streams') IS NOT NULL THEN
-            DELETE FROM c360.event_streams AS s WHERE s.role = role_name;
-        END IF;
+        DELETE FROM c360.event_streams AS s WHERE s.role_id = whom AND s.cluster = ours;
         RETURN;
     END IF;
     IF views IS NOT NULL THEN

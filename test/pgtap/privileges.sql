@@ -175,7 +175,7 @@ END $$;
 ALTER FUNCTION public.shop_pay(text) OWNER TO shop_till;
 SELECT is(public.shop_pay('0901000001'), 'shop_till public', 'inside SECURITY DEFINER the definer goes on');
 
--- a setting that a function of the shop changes inside a call stays changed
+-- a setting that a function of the shop changes inside a call goes with the call: a search_path that stayed would rule the caller
 CREATE FUNCTION public.shop_mark() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_config('shop.mark', new.amount::text, true);
@@ -183,7 +183,7 @@ BEGIN
 END $$;
 CREATE TRIGGER mark AFTER INSERT ON c360.wallet_transactions FOR EACH ROW EXECUTE FUNCTION public.shop_mark();
 SELECT c360_deposit('0901000002', 17) \g /dev/null
-SELECT is(current_setting('shop.mark', true), '17', 'what a trigger sets for the transaction is set after the call');
+SELECT is(nullif(current_setting('shop.mark', true), ''), NULL, 'what a trigger sets is gone after the call');
 DROP TRIGGER mark ON c360.wallet_transactions;
 
 -- Who did it: the login role, not the role of SET ROLE.
@@ -318,7 +318,7 @@ BEGIN
     RETURN outcome || CASE WHEN (SELECT last_value FROM shop.runs) > before THEN '' ELSE ', but it did not run' END;
 END $$;
 SELECT is(pg_temp.runs_of_owner(call), 'none', 'code of the table owner runs as the table owner in ' || call)
-FROM unnest(ARRAY[$$SELECT c360_require_customer('0902000001')$$, $$SELECT c360_wallet('0902000001')$$,
+FROM unnest(ARRAY[$$SELECT c360_wallet('0902000001')$$,
     $$SELECT c360_wallets(ARRAY['0902000001'])$$, $$SELECT c360_wallet_transactions('0902000001')$$,
     $$SELECT c360_balance_at('0902000001', 'infinity')$$, 'SELECT c360_expiring_credits()', 'SELECT c360_verify_wallets()',
     $$SELECT c360_set('credit_expiry_days', '21')$$]) AS call;

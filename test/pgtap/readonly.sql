@@ -126,6 +126,7 @@ INSERT INTO reads VALUES
     ('c360_require_range', $$SELECT c360_require_range('x', 1, 0, 2)$$),
     ('c360_require_job', $$SELECT c360_require_job('expire_credits')$$),
     ('c360_list_jobs', 'SELECT c360_list_jobs()'),
+    ('c360_job_plan', 'SELECT c360_job_plan()'),
     ('c360_job_function', $$SELECT c360_job_function('expire_credits')$$),
     ('c360_next_run', $$SELECT c360_next_run('0 * * * *', now())$$),
     ('c360_shift_schedule', $$SELECT c360_shift_schedule('0 * * * *', -7)$$),

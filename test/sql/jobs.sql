@@ -39,7 +39,7 @@ JOIN c360.customer_activities a ON a.id = t.activity_id
 WHERE t.customer_id = test.customer('0926000001') AND t.type = 'VIRTUAL_EXPIRE';
 SELECT rows, error, failures, last_end >= last_start AS ended FROM c360_job_status WHERE job = 'expire_credits';
 -- nothing is locked afterwards
-SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1127429680;
+SELECT count(*) FROM pg_locks WHERE locktype = 'userlock' AND classid = 1127429680;
 
 -- Not its turn: nothing happens.
 SELECT c360_set('jobs_by', 'worker');
@@ -48,14 +48,14 @@ SELECT c360_set('jobs_by', 'none');
 CALL c360_perform_job('expire_credits');
 SELECT count(*) FROM test.runs;
 SELECT next_run FROM c360_job_status WHERE job = 'expire_credits';
-SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1127429680;
+SELECT count(*) FROM pg_locks WHERE locktype = 'userlock' AND classid = 1127429680;
 
 -- By hand, whatever jobs_by says, in our transaction.
 SELECT test.overdue('0926000002', 600);
 BEGIN;
 SELECT c360_run_job('expire_credits');
 SELECT job, rows, error, started_by = session_user AS by_us, ended FROM test.runs OFFSET 1;
-SELECT mode, granted FROM pg_locks WHERE locktype = 'advisory' AND classid = 1127429680;
+SELECT mode, granted FROM pg_locks WHERE locktype = 'userlock' AND classid = 1127429680;
 ROLLBACK;
 SELECT count(*) FROM test.runs;
 SELECT count(*) FROM c360.virtual_credits WHERE customer_id = test.customer('0926000002') AND status = 'ACTIVE';
@@ -92,10 +92,10 @@ CALL c360_perform_job('expire_credits');
 ROLLBACK;
 BEGIN;
 SELECT test.error_of($$CALL c360_perform_job('expire_credits')$$);
-SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1127429680;
+SELECT count(*) FROM pg_locks WHERE locktype = 'userlock' AND classid = 1127429680;
 COMMIT;
 SELECT count(*) FROM test.runs;
-SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1127429680;
+SELECT count(*) FROM pg_locks WHERE locktype = 'userlock' AND classid = 1127429680;
 SELECT c360_set('jobs_by', 'none');
 BEGIN;
 CALL c360_perform_job('expire_credits');
@@ -105,31 +105,31 @@ BEGIN;
 SAVEPOINT one;
 SELECT c360_job_lock('expire_credits', false);
 ROLLBACK TO one;
-SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1127429680;
+SELECT count(*) FROM pg_locks WHERE locktype = 'userlock' AND classid = 1127429680;
 SELECT c360_job_lock('expire_credits', false);
 SAVEPOINT two;
 SELECT 1/0;
 ROLLBACK TO two;
-SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1127429680;
+SELECT count(*) FROM pg_locks WHERE locktype = 'userlock' AND classid = 1127429680;
 SAVEPOINT three;
 RELEASE three;
 COMMIT;
-SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1127429680;
+SELECT count(*) FROM pg_locks WHERE locktype = 'userlock' AND classid = 1127429680;
 SELECT c360_job_lock('expire_credits', true) AS twice;
 SELECT c360_job_unlock();
-SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1127429680;
+SELECT count(*) FROM pg_locks WHERE locktype = 'userlock' AND classid = 1127429680;
 -- The key is that of hashtext(), for whoever looks at pg_locks.
 BEGIN;
 SELECT c360_job_lock('expire_credits', true);
 SELECT classid::bigint::bit(32) = x'43333630' AS class, objid::bigint::bit(32) = hashtext('expire_credits')::bit(32) AS name, objsubid
-FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+FROM pg_locks WHERE locktype = 'userlock' AND pid = pg_backend_pid();
 COMMIT;
 -- A failed transaction gives it back as well.
 BEGIN;
 SELECT c360_job_lock('expire_credits', false);
 COMMIT;
 SELECT 1/0;
-SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1127429680;
+SELECT count(*) FROM pg_locks WHERE locktype = 'userlock' AND classid = 1127429680;
 
 -- Schedules: what is NULL stays; a change begins to count now.
 SELECT c360_set('jobs_by', 'worker');
@@ -218,7 +218,7 @@ SELECT test.overdue('0926000003', 2);
 CALL c360_perform_job('expire_credits');
 SELECT * FROM test.runs;
 SELECT failures, error FROM c360_job_status WHERE job = 'expire_credits';
-SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1127429680;
+SELECT count(*) FROM pg_locks WHERE locktype = 'userlock' AND classid = 1127429680;
 -- by hand it is one, and leaves nothing
 SELECT c360_run_job('expire_credits');
 SELECT count(*) FROM test.runs;

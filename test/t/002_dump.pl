@@ -6,6 +6,7 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
+use C360Events;
 use C360Test;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -200,5 +201,76 @@ guard_works($node, 'owned_copy', 'another owner: the ledger guard works');
 is(error_of($node, 'owned_copy', 'SET ROLE shop_owner; DELETE FROM c360.wallet_transactions')->{state}, '0A000',
     'another owner: for the owner, too');
 functions_work('owned_copy', 'another owner');
+
+# Events: a dump with ticks, restored into a cluster where their transaction
+# ids mean nothing. Cursors of there are refused, what comes from now on is
+# told, from a new epoch on.
+my $live = new_live_node('live', 'shop');
+my $elsewhere = new_live_node('elsewhere', 'shop, halfway');
+
+$_->start foreach $live, $elsewhere;
+install_live($live, 'shop');
+wait_for_worker($live, 'shop', 'c360 publisher');
+my $start = cursor_now($live, 'shop');
+$live->safe_psql('shop', deposit('0912345678', $_)) foreach 'a', 'b', 'c';
+# overdue when it is restored
+$live->safe_psql('shop', q{SELECT c360_issue_credit('0912345678', 700, expires_at => clock_timestamp() + interval '1 second')});
+wait_announced($live, 'shop');
+my @cursors = ($start, rows_of($live, 'shop', "SELECT cursor FROM c360_events_since('$start')"), cursor_now($live, 'shop'));
+my $pass = $live->safe_psql('shop', 'SELECT c360_open_stream()');
+$live->append_conf('postgresql.conf', "c360.notify = 'off'");
+$live->reload;
+$live->poll_query_until('shop', q{SELECT current_setting('c360.notify') = 'off'}) or die;
+$live->safe_psql('shop', deposit('0912345678', 'd'));
+push @cursors, $live->safe_psql('shop', 'SELECT cursor FROM c360_events_since()');
+like($cursors[-1], qr/\.s/, 'a snapshot is among the cursors');
+$live->command_ok([ 'pg_dump', '-Fc', '-f', "$dir/live.dump", '-d', $live->connstr('shop') ], 'a database with ticks is dumped');
+
+# Workers do nothing to a database of which only the rows are there.
+new_database($elsewhere, 'halfway');
+$elsewhere->command_ok([ 'pg_restore', "--section=$_", '--exit-on-error', '-d', $elsewhere->connstr('halfway'), "$dir/live.dump" ],
+    "$_ is restored") foreach 'pre-data', 'data';
+$elsewhere->safe_psql('halfway', q{UPDATE c360.settings SET value = 'worker' WHERE name = 'jobs_by'});
+$elsewhere->poll_query_until('halfway', q{SELECT bool_and(expires_at < clock_timestamp()) FROM c360.virtual_credits}) or die;
+my $half = table_texts($elsewhere, 'halfway');
+$elsewhere->restart;
+$elsewhere->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'c360 launcher'}) or die;
+my $then = $elsewhere->safe_psql('postgres', 'SELECT clock_timestamp()');
+$elsewhere->poll_query_until('postgres', qq{
+    SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'c360 launcher' AND state_change > timestamptz '$then' + interval '2 seconds'})
+    or die;
+same_tables(table_texts($elsewhere, 'halfway'), $half, 'workers wait until a restore has ended');
+$elsewhere->command_ok([ 'pg_restore', '--section=post-data', '--exit-on-error', '-d', $elsewhere->connstr('halfway'), "$dir/live.dump" ],
+    'the rest is restored');
+
+new_database($elsewhere, 'shop');
+$elsewhere->command_ok([ 'pg_restore', '-j2', '--exit-on-error', '-d', $elsewhere->connstr('shop'), "$dir/live.dump" ],
+    'a dump with ticks is restored in another cluster');
+my $tick = $elsewhere->safe_psql('shop', 'SELECT max(id) FROM c360.event_ticks');
+$elsewhere->safe_psql('shop', 'SELECT c360_install()');
+wait_for_worker($elsewhere, 'shop', 'c360 publisher');
+wait_announced($elsewhere, 'shop');
+is(error_in($elsewhere, 'shop', "SELECT * FROM c360_events_since('$_')"), 'PT410 cursor_expired', "$_ of the other cluster is refused")
+    foreach @cursors;
+like($elsewhere->safe_psql('shop', "SELECT c360_events(after => '$cursors[0]')"), qr/^event: reset$/m, 'a stream is reset');
+my $new = cursor_now($elsewhere, 'shop');
+my $listener = listen_to($elsewhere, 'shop', 'wallets');
+$elsewhere->safe_psql('shop', deposit('0912345678', 'e'));
+is(join(' ', map { name_of($_->{payload}) } heard_until($listener, 'e')), 'e', 'new events are heard, old ones not again');
+$listener->{session}->quit;
+wait_announced($elsewhere, 'shop');
+is(names_of(read_events($elsewhere, 'shop', $new)), 'e', 'and read');
+cmp_ok(($new =~ /\.(\d+)/)[0], '>=', $tick + 1000000, 'ticks begin far away');
+is($elsewhere->safe_psql('shop', 'SELECT count(DISTINCT epoch), count(DISTINCT system_identifier) FROM c360.event_epochs'), '2|2',
+    'in another epoch');
+# and back: the old cluster knows nothing of the new one
+is(error_in($live, 'shop', "SELECT * FROM c360_events_since('$new')"), 'PT410 cursor_expired', 'the other way round, too');
+# in the same cluster a copy is another history, too
+new_database($live, 'copy');
+$live->command_ok([ 'pg_restore', '--exit-on-error', '-d', $live->connstr('copy'), "$dir/live.dump" ], 'restored beside itself');
+is(error_in($live, 'copy', "SELECT * FROM c360_events_since('$_')"), 'PT410 cursor_expired', "$_ of the database beside is refused")
+    foreach @cursors[ 0, 1, -1 ];
+is(names_of(read_events($live, 'shop', $start)), 'customer.created a b c wallet.virtual_credit d', 'where they hold as before');
+verify_is_empty($elsewhere, 'shop', 'the books are right');
 
 done_testing();

@@ -80,12 +80,12 @@ my @rows = (
     [ audit_logs => q{INSERT INTO c360.audit_logs (at, function, sqlstate, message, detail, actor, session_user_name)
         VALUES ('2026-01-01', 'c360_wallet', 'PT404', 'no such customer', NULL, 'an', 'an')} ],
     [ event_epochs => q{INSERT INTO c360.event_epochs
-            (number, epoch, system_identifier, database_id, timeline, first_tick)
-        VALUES (1, 4711, 4712, 5, 1, 1)} ],
+            (number, epoch, system_identifier, database_id, ticks_id, timeline, first_tick)
+        VALUES (1, 4711, 4712, 5, 6, 1, 1)} ],
     [ event_ticks => q{INSERT INTO c360.event_ticks (id, snapshot, low_id, high_id, created_at)
         VALUES (1, '3:5:4', 1, 2, '2026-01-01')} ],
-    [ event_streams => q{INSERT INTO c360.event_streams (pass_hash, role, actor, level, channels, opened_at, valid_until)
-        VALUES ('\x01', 'no such role', 'an', 'agent', '{wallets}', '2026-01-01', '2036-01-01')} ],
+    [ event_streams => q{INSERT INTO c360.event_streams (pass_hash, role, actor, level, channels, opened_at, valid_until, role_id, cluster)
+        VALUES ('\x01', 'no such role', 'an', 'agent', '{wallets}', '2026-01-01', '2036-01-01', 1, 1)} ],
     [ customer_phones => q{INSERT INTO c360.customer_phones (phone, customer_id, until, reason, changed_by)
         VALUES ('0900000009', 1, '2026-01-01', 'lost', 'an')} ],
     [ customer_notes => q{INSERT INTO c360.customer_notes (customer_id, content, category, pinned, created_by, created_at)

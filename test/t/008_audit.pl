@@ -42,7 +42,8 @@ sub recorded
     $node->poll_query_until('shop', qq{SELECT count(*) = 1 FROM c360.audit_logs WHERE detail LIKE '%"$mark"%'})
         or die "$mark is not recorded";
     my @rows = rows_of($node, 'shop', qq{
-        SELECT $columns FROM c360.audit_logs WHERE detail NOT LIKE '%"mark %"%' OR detail IS NULL ORDER BY id});
+        SELECT $columns FROM c360.audit_logs, generate_series(1, times)
+        WHERE detail NOT LIKE '%"mark %"%' OR detail IS NULL ORDER BY id});
     $node->safe_psql('shop', 'TRUNCATE c360.audit_logs');
     return join "\n", @rows;
 }
@@ -129,6 +130,7 @@ foreach my $case (
     [ authenticator => '{"email": "an@shop.vn"}', 'an@shop.vn', 'they are of an authenticator' ],
     [ authenticator => '{"sub": "7", "name" :"Đặng \\"An\\""}', 'Đặng "An"', 'the best claim counts' ],
     [ authenticator => "{$long\"email\" : \"binh\@shop.vn\"}", 'binh@shop.vn', 'claims may be long' ],
+    [ authenticator => '{"app": {"email": "not@this.vn"}, "sub": "8"}', '8', 'only those of the outermost object count' ],
     [ authenticator => '{"email": "' . 'x' x 1000 . '", "sub": "7"}', '7', 'what does not fit is left out' ],
     [ authenticator => '{"email": "an@shop.vn', 'authenticator', 'claims may be no JSON' ],
     [ authenticator => '{"email": "an\\q", "sub": "7"}', 'authenticator', 'or JSON with a wrong escape' ],

@@ -101,7 +101,7 @@ our @READS = (
 # and c360_schedule_jobs needs pg_cron.
 our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_current_actor c360_write_activity
     c360_save_customer
-    c360_require_customer c360_require_job c360_list_jobs c360_change_job c360_job_function c360_job_expire_credits
+    c360_require_customer c360_require_job c360_list_jobs c360_job_plan c360_change_job c360_job_function c360_job_expire_credits
     c360_job_lock c360_job_unlock c360_job_open c360_job_note c360_job_begin c360_job_batch c360_job_end
     c360_job_fail c360_sweep_job_runs c360_pg_cron_clock c360_pg_cron_put c360_set_pg_cron_role
     c360_schedule_jobs c360_make_customer c360_put_order c360_count_orders c360_insert_ticket c360_lock_ticket
@@ -405,8 +405,8 @@ INSERT INTO c360.audit_logs (at, function, sqlstate, message, detail, actor, ses
 VALUES (now(), 'c360_wallet', 'PT404', 'no such customer', E'tab\t \\N', 'an', 'an');
 SELECT c360_open_stream('{tickets,wallet:0912345678}');
 -- a history of another cluster, whose ids of transactions mean nothing here
-INSERT INTO c360.event_epochs (number, epoch, system_identifier, database_id, timeline, first_tick)
-VALUES (1, 4711, 4712, 5, 1, 1);
+INSERT INTO c360.event_epochs (number, epoch, system_identifier, database_id, ticks_id, timeline, first_tick)
+VALUES (1, 4711, 4712, 5, 6, 1, 1);
 INSERT INTO c360.event_ticks (id, snapshot, low_id, high_id, created_at)
 VALUES (7, '1000000000:1000000007:1000000000,1000000003', 1, 2, '2026-01-02 03:04:05');
 INSERT INTO c360.transfer_ignored VALUES ('0909500000', E'the shop''s own');
@@ -433,6 +433,10 @@ FROM c360.customer_tickets WHERE type = 'OTHER';
 SELECT c360_escalate_deadlines();
 SELECT c360_ticket_action(ticket_code, 'process'), c360_ticket_action(ticket_code, 'cancel', 'gone'), c360_delete_ticket(ticket_code, 'twice')
 FROM c360.customer_tickets WHERE type = 'THIEU';
+SELECT c360_set_job('expire_credits', '*/10 * * * mon-sat', false);
+SELECT c360_run_job('expire_credits');
+INSERT INTO c360.job_runs (job, ended_at, rows, error, sqlstate, started_by)
+VALUES ('expire_credits', clock_timestamp(), 1, E'what\tfailed \\', '23514', 'worker'), ('expire_credits', NULL, 0, NULL, NULL, 'pg_cron');
 SELECT c360_issue_credit('0912345678', 7000, 'MANUAL', 'E', clock_timestamp() + interval '100 milliseconds');
 SQL
 
