@@ -121,18 +121,17 @@ DECLARE
     bank jsonb;
 BEGIN
     PERFORM @extschema@.c360_become_owner();
-    -- what is left of all is of the commonest kind, which is not counted
-    SELECT jsonb_build_object('total', n.total,
+    -- tiers make up all customers; what is left of all statuses is of the commonest
+    SELECT jsonb_build_object('total', n.total, 'by_tier', n.by_tier,
                'new_today', (SELECT count(*) FROM c360.customers c WHERE c.created_at >= midnight AND c.created_at < tomorrow),
-               'by_tier', (SELECT jsonb_object_agg(t.tier, t.customers) || jsonb_build_object('new', n.total - sum(t.customers))
-                           FROM (SELECT k.tier, (SELECT count(*) FROM c360.customers c WHERE c.tier = k.tier) AS customers
-                                 FROM unnest('{silver,gold,platinum,blacklist}'::text[]) AS k (tier)) t),
                'by_status', (SELECT jsonb_object_agg(s.status, s.customers)
                                     || jsonb_build_object('Bình thường', n.total - sum(s.customers))
                              FROM (SELECT k.status, (SELECT count(*) FROM c360.customers c WHERE c.status = k.status) AS customers
                                    FROM unnest('{Bom hàng,Cảnh báo,Nguy hiểm,VIP}'::text[]) AS k (status)) s))
     INTO customers
-    FROM (SELECT count(*) AS total FROM c360.customers) n;
+    FROM (SELECT sum(t.customers) AS total, jsonb_object_agg(t.tier, t.customers) AS by_tier
+          FROM (SELECT k.tier, (SELECT count(*) FROM c360.customers c WHERE c.tier = k.tier) AS customers
+                FROM unnest('{new,silver,gold,platinum,blacklist}'::text[]) AS k (tier)) t) n;
 
     SELECT jsonb_build_object('today', count(*),
                'amount_today', CASE WHEN sees_money THEN coalesce(sum(o.amount) FILTER (WHERE o.status <> 'returned'), 0) END)
