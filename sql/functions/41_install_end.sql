@@ -53,6 +53,11 @@
                                quote_ident(n.nspname) || '.gin_trgm_ops')
                  FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm');
     END IF;
+    IF to_regclass('c360.customer_phones_search_idx') IS NULL THEN
+        EXECUTE (SELECT format('CREATE INDEX customer_phones_search_idx ON c360.customer_phones USING gin (phone %s)',
+                               quote_ident(n.nspname) || '.gin_trgm_ops')
+                 FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm');
+    END IF;
 
     -- ENABLE ALWAYS: the replica role, which logical replication uses, skips ordinary triggers.
     CREATE OR REPLACE TRIGGER settings_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.settings

@@ -29,12 +29,14 @@ DECLARE
     beyond constant text := chr(1114111);      -- after every character
     q constant text := @extschema@.c360_fold(c360_search_customers.query);
     q_like constant text := replace(replace(replace(q, '\', '\\'), '%', '\%'), '_', '\_');
-    has_trigram constant boolean := q ~ '[a-z0-9]{3}|[a-z0-9]{2}[^a-z0-9]|[^a-z0-9][a-z0-9]';
+    by_trigram constant boolean := q ~ '[a-z0-9]{3}|[a-z0-9]{2}[^a-z0-9]|[^a-z0-9][a-z0-9]';
     is_word constant boolean := q ~ '^[a-z0-9]{2}$';
+    middle constant text := CASE WHEN is_word THEN '% ' ELSE '%' END || q_like || '%';
     digits text;
     exact text;         -- a whole phone
     beginning text;     -- of a phone
     part text;          -- of a phone
+    former jsonb;       -- customers with such a former number, by id, and their rank
     after_rank integer := 100;
     after_id bigint := 0;
     r integer;
@@ -78,61 +80,61 @@ BEGIN
     END IF;
 
     PERFORM @extschema@.c360_become_owner();
+    IF part IS NOT NULL THEN
+        SELECT jsonb_object_agg(f.customer_id, f.rank) INTO former
+        FROM (SELECT n.customer_id, max(CASE WHEN n.phone = exact THEN 100 WHEN starts_with(n.phone, beginning) THEN 95
+                                             WHEN strpos(n.phone, part) > 0 THEN 90 END) AS rank
+              FROM ((SELECT * FROM c360.customer_phones p WHERE char_length(part) > 2 AND p.phone LIKE '%' || part || '%'
+                     LIMIT candidates)
+                    UNION ALL
+                    (SELECT * FROM c360.customer_phones p WHERE char_length(part) = 2 AND strpos(p.phone, part) > 0
+                     LIMIT candidates)
+                    UNION ALL
+                    (SELECT * FROM c360.customer_phones p WHERE p.phone ~>=~ beginning AND p.phone ~<~ (beginning || beyond)
+                     LIMIT candidates)) AS n
+              GROUP BY n.customer_id) AS f
+        WHERE f.rank IS NOT NULL;
+    END IF;
     FOREACH r IN ARRAY ARRAY[100, 95, 90, 85, 80, 70, 50, 30] LOOP
         needed := most - cardinality(ids);
         EXIT WHEN needed <= 0;
         CONTINUE WHEN r > after_rank OR (r = 100 AND exact IS NULL) OR (r = 95 AND beginning IS NULL)
-                   OR (r = 90 AND part IS NULL);
+                   -- a longer part is a whole phone or its beginning
+                   OR (r = 90 AND (part IS NULL OR char_length(part) > 9));
         from_id := CASE WHEN r = after_rank THEN after_id ELSE 0 END;
         found_ids := NULL;
         candidate_ids := NULL;
 
         -- an index that orders by what we look for
         IF r = 100 THEN
-            candidate_ids := ARRAY(SELECT c.id FROM c360.customers c WHERE c.phone = exact
-                                   UNION SELECT f.customer_id FROM c360.customer_phones f WHERE f.phone = exact);
+            candidate_ids := ARRAY(SELECT c.id FROM c360.customers c WHERE c.phone = exact);
         ELSIF r = 95 THEN
-            candidate_ids := ARRAY(
-                (SELECT c.id FROM c360.customers c WHERE c.phone ~>=~ beginning AND c.phone ~<~ (beginning || beyond)
-                 ORDER BY c.phone USING ~<~ LIMIT candidates + 1)
-                UNION ALL
-                (SELECT f.customer_id FROM c360.customer_phones f
-                 WHERE f.phone ~>=~ beginning AND f.phone ~<~ (beginning || beyond)
-                 ORDER BY f.phone USING ~<~ LIMIT candidates));
+            candidate_ids := ARRAY(SELECT c.id FROM c360.customers c
+                                   WHERE c.phone ~>=~ beginning AND c.phone ~<~ (beginning || beyond)
+                                   ORDER BY c.phone USING ~<~ LIMIT candidates + 1);
         ELSIF r = 85 THEN
             candidate_ids := ARRAY(SELECT c.id FROM c360.customers c WHERE c.name_folded = q AND c.id > from_id
-                                   ORDER BY c.id LIMIT candidates);
+                                   ORDER BY c.id LIMIT CASE WHEN part IS NULL THEN needed ELSE candidates END);
         ELSIF r = 80 THEN
             candidate_ids := ARRAY(SELECT c.id FROM c360.customers c
                                    WHERE c.name_folded ~>=~ q AND c.name_folded ~<~ (q || beyond)
                                    ORDER BY c.name_folded USING ~<~, c.id LIMIT candidates + 1);
         END IF;
 
-        -- a walk along the primary key
-        IF candidate_ids IS NULL OR (cardinality(candidate_ids) > candidates AND r IN (95, 80)) THEN
+        -- a walk along the primary key; long numbers are rare in names, emails and addresses
+        IF cardinality(candidate_ids) > candidates OR (r IN (90, 70, 50, 30) AND (r = 90 OR coalesce(char_length(part), 0) < 5)) THEN
             found_ids := ARRAY(
                 SELECT c.id
                 FROM (SELECT * FROM c360.customers w WHERE w.id > from_id ORDER BY w.id LIMIT walk) c
-                WHERE r = CASE WHEN own.part IS NULL
-                               OR NOT EXISTS (SELECT FROM c360.customer_phones f WHERE f.customer_id = c.id) THEN
-                    CASE WHEN c.phone = own.exact THEN 100
-                         WHEN starts_with(c.phone, own.beginning) THEN 95
-                         WHEN strpos(c.phone, own.part) > 0 THEN 90
-                         WHEN c.name_folded = q THEN 85
-                         WHEN starts_with(c.name_folded, q) THEN 80
-                         WHEN strpos(c.name_folded, q) > 0 THEN 70
-                         WHEN strpos(c.email_folded, q) > 0 THEN 50
-                         WHEN strpos(c.address_folded, q) > 0 THEN 30 END
-                    ELSE (
-                    SELECT CASE WHEN c.phone = own.exact OR bool_or(f.phone = own.exact) THEN 100
-                         WHEN starts_with(c.phone, own.beginning) OR bool_or(starts_with(f.phone, own.beginning)) THEN 95
-                         WHEN strpos(c.phone, own.part) > 0 OR bool_or(strpos(f.phone, own.part) > 0) THEN 90
-                         WHEN c.name_folded = q THEN 85
-                         WHEN starts_with(c.name_folded, q) THEN 80
-                         WHEN strpos(c.name_folded, q) > 0 THEN 70
-                         WHEN strpos(c.email_folded, q) > 0 THEN 50
-                         WHEN strpos(c.address_folded, q) > 0 THEN 30 END
-                    FROM c360.customer_phones f WHERE f.customer_id = c.id) END
+                WHERE r = greatest((former ->> c.id::text)::integer, CASE
+                    WHEN c.phone = own.exact THEN 100
+                    WHEN starts_with(c.phone, own.beginning) THEN 95
+                    WHEN strpos(c.phone, own.part) > 0 THEN 90
+                    WHEN c.name_folded = q THEN 85
+                    WHEN starts_with(c.name_folded, q) THEN 80
+                    WHEN strpos(c.name_folded, q) > 0 THEN 70
+                    WHEN strpos(c.email_folded, q) > 0 THEN 50
+                    WHEN strpos(c.address_folded, q) > 0 THEN 30 END)
                 ORDER BY c.id LIMIT needed);
             IF cardinality(found_ids) = needed THEN
                 ids := ids || found_ids;
@@ -141,57 +143,42 @@ BEGIN
             END IF;
         END IF;
 
-        -- what is in the middle, if it is not frequent (id + 0: by the index of the text, not of the id)
-        IF r = 90 THEN
-            IF has_trigram AND char_length(part) > 2 THEN
-                candidate_ids := ARRAY(SELECT c.id FROM c360.customers c WHERE c.phone LIKE '%' || part || '%'
-                                       AND c.id + 0 > from_id LIMIT candidates);
-            ELSE
-                candidate_ids := ARRAY(SELECT c.id FROM c360.customers c
-                                       WHERE reverse(c.phone) ~>=~ reverse(part) AND reverse(c.phone) ~<~ (reverse(part) || beyond)
-                                       LIMIT candidates);
-            END IF;
-            candidate_ids := candidate_ids || ARRAY(SELECT f.customer_id FROM c360.customer_phones f
-                                                    WHERE strpos(f.phone, part) > 0 LIMIT candidates);
-        ELSIF r = 70 AND has_trigram THEN
-            candidate_ids := ARRAY(SELECT c.id FROM c360.customers c WHERE c.name_folded LIKE '%' || q_like || '%'
-                                   AND c.id + 0 > from_id LIMIT candidates);
-        ELSIF r = 70 AND is_word THEN
-            candidate_ids := ARRAY(SELECT c.id FROM c360.customers c WHERE c.name_folded LIKE '% ' || q_like || '%'
-                                   AND c.id + 0 > from_id LIMIT candidates);
-        ELSIF r = 50 AND has_trigram THEN
-            candidate_ids := ARRAY(SELECT c.id FROM c360.customers c WHERE c.email_folded LIKE '%' || q_like || '%'
-                                   AND c.id + 0 > from_id LIMIT candidates);
-        ELSIF r = 50 THEN
-            candidate_ids := ARRAY(SELECT c.id FROM c360.customers c
-                                   WHERE c.email_folded ~>=~ q AND c.email_folded ~<~ (q || beyond)
-                                   LIMIT candidates);
-        ELSIF r = 30 AND has_trigram THEN
-            candidate_ids := ARRAY(SELECT c.id FROM c360.customers c WHERE c.address_folded LIKE '%' || q_like || '%'
-                                   AND c.id + 0 > from_id LIMIT candidates);
-        ELSIF r = 30 AND is_word THEN
-            candidate_ids := ARRAY(SELECT c.id FROM c360.customers c
-                                   WHERE (c.address_folded LIKE q_like || '%' OR c.address_folded LIKE '% ' || q_like || '%')
-                                     AND c.id + 0 > from_id LIMIT candidates);
-        END IF;
+        -- Candidates by index; of the branches only the one of this rank is run. What is in the middle of a text
+        -- is not frequent here (id + 0: by the index of the text, not of the id).
         found_ids := found_ids || ARRAY(
-            SELECT c.id
-            FROM (SELECT DISTINCT u AS id FROM unnest(candidate_ids) AS u WHERE u > from_id) u
-            JOIN c360.customers c ON c.id = u.id
-            CROSS JOIN LATERAL (
-                SELECT coalesce(bool_or(f.phone = exact), false) AS exact, coalesce(bool_or(starts_with(f.phone, beginning)), false) AS beginning,
-                       coalesce(bool_or(strpos(f.phone, part) > 0), false) AS part
-                FROM c360.customer_phones f WHERE f.customer_id = c.id AND own.part IS NOT NULL) f
-            WHERE c.id <> ALL (coalesce(found_ids, '{}'))
-              AND r = CASE
-                WHEN c.phone = own.exact OR f.exact THEN 100
-                WHEN starts_with(c.phone, own.beginning) OR f.beginning THEN 95
-                WHEN strpos(c.phone, own.part) > 0 OR f.part THEN 90
-                WHEN c.name_folded = q THEN 85
-                WHEN starts_with(c.name_folded, q) THEN 80
-                WHEN strpos(c.name_folded, q) > 0 THEN 70
-                WHEN strpos(c.email_folded, q) > 0 THEN 50
-                WHEN strpos(c.address_folded, q) > 0 THEN 30 END
+            SELECT DISTINCT c.id
+            FROM (SELECT k.* FROM unnest(candidate_ids) AS u JOIN c360.customers k ON k.id = u
+                  UNION ALL
+                  SELECT k.* FROM jsonb_each_text(former) AS f JOIN c360.customers k ON k.id = f.key::bigint WHERE r >= 90
+                  UNION ALL
+                  (SELECT * FROM c360.customers k WHERE r = 90 AND by_trigram AND char_length(part) > 2
+                   AND k.phone LIKE '%' || part || '%' AND k.id + 0 > from_id LIMIT candidates)
+                  UNION ALL
+                  (SELECT * FROM c360.customers k WHERE r = 90 AND char_length(part) = 2
+                   AND reverse(k.phone) ~>=~ reverse(part) AND reverse(k.phone) ~<~ (reverse(part) || beyond) LIMIT candidates)
+                  UNION ALL
+                  (SELECT * FROM c360.customers k WHERE r = 70 AND (by_trigram OR is_word)
+                   AND k.name_folded LIKE middle AND k.id + 0 > from_id LIMIT candidates)
+                  UNION ALL
+                  (SELECT * FROM c360.customers k WHERE r = 50 AND by_trigram
+                   AND k.email_folded LIKE middle AND k.id + 0 > from_id LIMIT candidates)
+                  UNION ALL
+                  (SELECT * FROM c360.customers k WHERE r = 50 AND NOT by_trigram
+                   AND k.email_folded ~>=~ q AND k.email_folded ~<~ (q || beyond) LIMIT candidates)
+                  UNION ALL
+                  (SELECT * FROM c360.customers k WHERE r = 30 AND (by_trigram OR is_word)
+                   AND (k.address_folded LIKE middle OR is_word AND k.address_folded LIKE q_like || '%')
+                   AND k.id + 0 > from_id LIMIT candidates)) AS c
+            WHERE c.id > from_id AND c.id <> ALL (coalesce(found_ids, '{}'))
+              AND r = greatest((former ->> c.id::text)::integer, CASE
+                    WHEN c.phone = own.exact THEN 100
+                    WHEN starts_with(c.phone, own.beginning) THEN 95
+                    WHEN strpos(c.phone, own.part) > 0 THEN 90
+                    WHEN c.name_folded = q THEN 85
+                    WHEN starts_with(c.name_folded, q) THEN 80
+                    WHEN strpos(c.name_folded, q) > 0 THEN 70
+                    WHEN strpos(c.email_folded, q) > 0 THEN 50
+                    WHEN strpos(c.address_folded, q) > 0 THEN 30 END)
             ORDER BY c.id LIMIT needed);
         found_ids := (SELECT (array_agg(u ORDER BY u))[:needed] FROM unnest(found_ids) AS u);
         IF found_ids IS NOT NULL THEN

@@ -581,7 +581,7 @@ SELECT is(shop.without(change), '55000 / Run SELECT c360_install();', change) FR
     'DELETE FROM c360.table_versions WHERE version > 3']) AS change;
 SELECT matches(shop.without(change), '^55000 / .*\mkeep\M', change) FROM unnest(ARRAY[
     'ALTER TABLE c360.wallet_transactions RENAME COLUMN source TO origin',
-    'ALTER TABLE c360.customer_activities ALTER topic TYPE varchar(50)',
+    'ALTER TABLE c360.customer_activities ALTER session_user_name TYPE varchar(50)',
     'ALTER INDEX c360.virtual_credits_fifo_idx RENAME TO fifo', 'DROP INDEX c360.wallet_transactions_idempotency_key_key',
     'ALTER TABLE c360.virtual_credits ALTER id DROP IDENTITY',
     'CREATE TABLE shop.child () INHERITS (c360.customer_wallets)']) AS change;

@@ -85,7 +85,7 @@ BEGIN
     END IF;
     RETURN true;
 END $$;
-SELECT lives_ok($$SELECT count(*) FROM c360_activity_list WHERE pg_temp.peep(topic)$$, 'the barrier holds');
+SELECT lives_ok($$SELECT count(*) FROM c360_activity_list WHERE pg_temp.peep(topic)$$, 'rows that are left out do not leak');
 RESET ROLE;
 
 -- Each change is told once, by whoever did it --------------------------------

@@ -87,7 +87,7 @@ $$;
 SELECT is(pg_temp.as_role(role, pg_temp.call_of(r.oid)), '42501', format('%s may not call %s', role, r.name))
 FROM pg_temp.routines r, unnest(ARRAY['shop_till', 'shop_nobody']) AS role
 WHERE r.name NOT IN ('c360_version', 'c360_normalize_phone', 'c360_phone_carrier', 'c360_parse_transfer',
-                     'c360_next_run')
+                     'c360_next_run', 'c360_fold')
   AND (role, r.name) <> ('shop_till', 'c360_withdraw') AND r.prorettype <> 'trigger'::regtype
 ORDER BY role, r.name;
 SELECT is(pg_temp.as_role('shop_nobody', statement), 'none', statement) FROM unnest(ARRAY[

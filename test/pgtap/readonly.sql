@@ -41,7 +41,7 @@ SELECT c360_deposit(phone, 1000, idempotency_key => 'first ' || phone) FROM unne
 \g /dev/null
 SELECT c360_issue_credit(phone, 100, source_id => phone) FROM unnest(ARRAY['0901000001', '0901000002']) AS phone \g /dev/null
 SELECT transaction_id AS paid FROM c360_withdraw('0901000001', 50) \gset
-SELECT c360_freeze_wallet('0901000002', 'a reason') \g /dev/null
+SELECT c360_freeze_wallet('0901000002', 'a reason'), c360_get_or_create_customer('0901000004') \g /dev/null
 
 CREATE TEMP TABLE calls (name text, call text);
 INSERT INTO calls VALUES
@@ -62,6 +62,15 @@ INSERT INTO calls VALUES
     ('c360_unfreeze_wallet', $$SELECT c360_unfreeze_wallet('0901000001')$$),
     ('c360_get_or_create_customer', $$SELECT c360_get_or_create_customer('0901000003')$$),
     ('c360_get_or_create_customer', $$SELECT c360_get_or_create_customer('0901000001')$$),
+    ('c360_upsert_customer', $$SELECT c360_upsert_customer('0901000003', 'An')$$),
+    ('c360_upsert_customer', $$SELECT c360_upsert_customer('0901000001')$$),
+    ('c360_upsert_tpos_customer', $$SELECT c360_upsert_tpos_customer('0901000001', '{"Id": 1}')$$),
+    ('c360_set_tier', $$SELECT c360_set_tier('0901000001', 'gold')$$),
+    ('c360_set_tier', $$SELECT c360_set_tier('0901000001', 'new', false)$$),
+    ('c360_set_status', $$SELECT c360_set_status('0901000001', 'VIP')$$),
+    ('c360_change_phone', $$SELECT c360_change_phone('0901000001', '0901000009', 'a reason')$$),
+    ('c360_add_note', $$SELECT c360_add_note('0901000001', 'a note')$$),
+    ('c360_erase_customer', $$SELECT c360_erase_customer('0901000004', 'a reason')$$),
     ('c360_create_qr_code', $$SELECT c360_create_qr_code('0901000001')$$),
     ('c360_ingest_bank_transaction', $$SELECT c360_ingest_bank_transaction('{"id": 1, "gateway": "MBBank",
         "transactionDate": "2024-01-02 03:04:05", "accountNumber": "123", "transferType": "in", "transferAmount": 33,
@@ -123,6 +132,16 @@ INSERT INTO reads VALUES
     ('c360_current_actor', 'SELECT c360_current_actor()'),
     ('c360_require_customer', $$SELECT c360_require_customer('0901000001')$$),
     ('c360_require_phone', $$SELECT c360_require_phone('0901000001')$$),
+    ('c360_require_text', $$SELECT c360_require_text('x', 'y', 1, true)$$),
+    ('c360_require_one_of', $$SELECT c360_require_one_of('x', 'y', '{y}')$$),
+    ('c360_require_words', $$SELECT c360_require_words('x', '{y}')$$),
+    ('c360_customer', $$SELECT c360_customer('0901000001')$$),
+    ('c360_customers', $$SELECT c360_customers('{0901000001}')$$),
+    ('c360_recent_customers', 'SELECT c360_recent_customers()'),
+    ('c360_search_customers', $$SELECT c360_search_customers('0901')$$),
+    ('c360_activities', $$SELECT c360_activities('0901000001')$$),
+    ('c360_export_customer', $$SELECT c360_export_customer('0901000001')$$),
+    ('c360_fold', $$SELECT c360_fold('Đ')$$),
     ('c360_require_range', $$SELECT c360_require_range('x', 1, 0, 2)$$),
     ('c360_require_job', $$SELECT c360_require_job('expire_credits')$$),
     ('c360_list_jobs', 'SELECT c360_list_jobs()'),

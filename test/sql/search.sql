@@ -78,8 +78,8 @@ INSERT INTO c360.customers (phone, name, name_folded, address, address_folded)
 SELECT '0298' || lpad(i::text, 7, '0'), 'Mngu ' || i, 'mngu ' || i, 'A Kqwz', 'a kqwz' FROM generate_series(1, 3500) AS i;
 INSERT INTO c360.customers (phone, name, name_folded) SELECT '0299' || lpad(i::text, 7, '0'), 'Hiếm Jwx ' || i, 'hiem jwx ' || i FROM generate_series(1, 30) AS i;
 ANALYZE c360.customers;
-SELECT q, count(*), count(DISTINCT p.customer_id), bool_and(p.rank = r) FROM (VALUES ('mngu', 80), ('0298', 95), ('kqwz', 30)) AS t (q, r), test.pages(q, 500) p
-WHERE q <> 'mngu' OR page > 0 GROUP BY q ORDER BY q;
+SELECT q, count(*), count(DISTINCT p.customer_id) FROM (VALUES ('mngu', 80), ('0298', 95), ('kqwz', 30)) AS t (q, r), test.pages(q, 500) p
+WHERE p.rank = r GROUP BY q ORDER BY q;
 -- rare ones far away are found
 SELECT count(*), min(rank) FROM c360_search_customers('jwx', 100);
 SELECT count(*), min(rank) FROM c360_search_customers('em jw', 10);

@@ -395,10 +395,10 @@ SELECT c360_freeze_wallet('0987654321', 'looked into');
 SELECT c360_get_or_create_customer('0901111111', 'Không có ví');
 SELECT c360_issue_credit('0933333333', 9000), c360_withdraw('0933333333', 9000);                        -- used up
 SELECT c360_create_qr_code('0912345678');
-SELECT c360_upsert_customer('0944444444', 'Đỗ Thị Ế', 'do@shop.vn', E'1 Phố\tHuế', tags => '{"quen, cũ"}', created_at => '2020-01-02 03:04:05+07');
-SELECT c360_upsert_tpos_customer('0944444445', '{"Id": 5, "Name": "Từ quầy", "StatusText": "VIP"}');
-SELECT c360_change_phone('0944444444', '0944444446', 'new number'), c360_add_note('0944444446', 'pinned', 'warning', true);
-SELECT c360_set_tier('0944444445', 'gold'), c360_set_status('0944444446', 'VIP', false, 'good'),
+SELECT c360_upsert_customer('0966666664', 'Đỗ Thị Ế', 'do@shop.vn', E'1 Phố\tHuế', tags => '{"quen, cũ"}', created_at => '2020-01-02 03:04:05+07');
+SELECT c360_upsert_tpos_customer('0966666665', '{"Id": 5, "Name": "Từ quầy", "StatusText": "VIP"}');
+SELECT c360_change_phone('0966666664', '0966666666', 'new number'), c360_add_note('0966666666', 'pinned', 'warning', true);
+SELECT c360_set_tier('0966666665', 'gold'), c360_set_status('0966666666', 'VIP', false, 'good'),
        c360_erase_customer('0933333333', 'asked for it');
 SELECT c360_grant('pg_monitor', 'agent'), c360_grant('pg_monitor', 'stream');
 INSERT INTO c360.audit_logs (at, function, sqlstate, message, detail, actor, session_user_name)
