@@ -109,16 +109,17 @@ DECLARE
     number text;
 BEGIN
     PERFORM @extschema@.c360_become_owner();
+    SELECT c.id, c.tier INTO customer FROM c360.customers AS c
+    WHERE c.phone = c360_insert_ticket.phone FOR KEY SHARE;     -- as the foreign key will
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
     SELECT t.compensation IN ('credit', 'deposit') INTO compensates
     FROM c360.ticket_types AS t WHERE t.type = c360_insert_ticket.type;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'value is not allowed',
             DETAIL = format('not_allowed: type "%s"', left(c360_insert_ticket.type, 64)),
             HINT = 'Allowed are ' || (SELECT string_agg(t.type, ', ' ORDER BY t.type) FROM c360.ticket_types AS t) || '.';
-    END IF;
-    SELECT c.id, c.tier INTO customer FROM c360.customers AS c WHERE c.phone = c360_insert_ticket.phone;
-    IF NOT FOUND THEN
-        RETURN;
     END IF;
     IF compensates AND c360_insert_ticket.order_code IS NOT NULL THEN
         -- OFFSET: by the order's code, even where the planner knows nothing of the table yet
@@ -130,7 +131,7 @@ BEGIN
 
     -- the year's first ticket makes its numbers; others that come meanwhile wait
     IF to_regclass(numbers) IS NULL THEN
-        PERFORM pg_advisory_xact_lock(hashtext('c360'), hashtext('ticket_numbers'));
+        PERFORM pg_advisory_xact_lock(hashtext('c360'), hashtext(numbers));
         IF NOT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass(numbers)) THEN
             EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s START %s', numbers,
                 (SELECT coalesce(max(split_part(t.ticket_code, '-', 3)::bigint), 0) + 1

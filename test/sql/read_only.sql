@@ -1,9 +1,9 @@
 -- A READ ONLY transaction changes nothing and reads everything.  Phones 0921.
 
+SELECT ticket_code AS ticket FROM c360_create_ticket('0921000001', 'OTHER', subject => 'a') \gset
 SELECT balance FROM c360_deposit('0921000001', 100, idempotency_key => 'read only');
 SELECT lots -> 0 ->> 'credit_id' AS lot FROM c360_issue_credit('0921000001', 10, 'MANUAL', 'lot', '2099-01-01') \gset
 SELECT transaction_id AS taken FROM c360_withdraw('0921000001', 5) \gset
-SELECT ticket_code AS ticket FROM c360_create_ticket('0921000001', 'OTHER', subject => 'a') \gset
 CREATE TABLE test.calls (name text PRIMARY KEY, command text);
 INSERT INTO test.calls VALUES
     ('c360_deposit', $$SELECT c360_deposit('0921000001', 1)$$),

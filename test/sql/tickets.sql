@@ -356,13 +356,13 @@ CREATE FUNCTION test.code_at(moment timestamptz) RETURNS text LANGUAGE sql VOLAT
     SELECT ticket_code FROM c360_insert_ticket(moment, 'me', '0932000001', 'OTHER', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
                                                NULL, NULL, NULL, false)
 $$;
-SELECT test.code_at('2029-12-31 16:59:59.999+00'), test.code_at('2029-12-31 17:00+00'), test.code_at('2029-12-31 16:59+00'),
-       test.code_at('2030-12-31 16:59:59+00');
-SELECT setval('c360.ticket_numbers_2030', 99998);
-SELECT test.code_at('2030-06-01'), test.code_at('2030-06-01'), test.code_at('2030-06-01');
+SELECT test.code_at('2129-12-31 16:59:59.999+00'), test.code_at('2129-12-31 17:00+00'), test.code_at('2129-12-31 16:59+00'),
+       test.code_at('2130-12-31 16:59:59+00');
+SELECT setval('c360.ticket_numbers_2130', 99998);
+SELECT test.code_at('2130-06-01'), test.code_at('2130-06-01'), test.code_at('2130-06-01');
 -- numbers that were lost, as after a restore of rows alone, go on after the last
-DROP SEQUENCE c360.ticket_numbers_2030;
-SELECT test.code_at('2030-06-01');
+DROP SEQUENCE c360.ticket_numbers_2130;
+SELECT test.code_at('2130-06-01');
 ROLLBACK;
 \pset tuples_only off
 \pset format aligned

@@ -21,6 +21,9 @@ install($node, 'shop');
 # what the levels that are given below do to the functions
 my $levels = q{SELECT c360_grant('pg_monitor', 'agent'), c360_grant('pg_monitor', 'stream')};
 $node->safe_psql('fresh', $levels);
+# and the first ticket of a year, which makes its numbers
+my $first_ticket = q{SELECT c360_create_ticket('0912345678', 'OTHER')};
+$node->safe_psql('fresh', $first_ticket);
 my $fresh = catalog_text($node, 'fresh');
 fill_every_table($node, 'shop');
 
@@ -54,7 +57,9 @@ sub functions_work
     my ($db, $name) = @_;
     my $ids = q{SELECT coalesce(max(id), 0) FROM c360.};
     my %last = map { $_ => $node->safe_psql($db, $ids . $_) }
-        qw(customers customer_activities virtual_credits wallet_transactions balance_history bank_links);
+        qw(customers customer_activities virtual_credits wallet_transactions balance_history bank_links
+           customer_orders customer_tickets ticket_history);
+    my $last_code = $node->safe_psql($db, 'SELECT ticket_code FROM c360.customer_tickets ORDER BY id DESC LIMIT 1');
 
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     is($node->safe_psql($db, q{
@@ -79,7 +84,10 @@ sub functions_work
         SELECT c360_withdraw('0987654321', 1000);
         SELECT c360_ingest_bank_transaction('{"id": 10$called, "gateway": "ACB", "accountNumber": "75918",
             "transactionDate": "2026-01-02 03:04:05", "transferType": "in", "transferAmount": 1000,
-            "content": "094444444$called ck"}')});
+            "content": "093444444$called ck"}');
+        SELECT c360_record_order('0912345678', 'DH10$called', 1000)});
+    cmp_ok($node->safe_psql($db, q{SELECT ticket_code FROM c360_create_ticket('0912345678', 'OTHER')}), 'gt', $last_code,
+        "$name: ticket codes go on");
     verify_is_empty($node, $db, "$name: money moves and the books are right");
     foreach my $table (sort keys %last)
     {
@@ -177,6 +185,7 @@ foreach my $db (qw(owned owned_fresh))
         SELECT c360_install()});
 }
 $node->safe_psql('owned_fresh', $levels);
+$node->safe_psql('owned_fresh', $first_ticket);
 my $owned_fresh = catalog_text($node, 'owned_fresh');
 is($node->safe_psql('owned', q{SELECT DISTINCT relowner::regrole FROM pg_class
         WHERE relnamespace = 'c360'::regnamespace AND relkind IN ('r', 'S')}),

@@ -72,7 +72,8 @@ my @rows = (
     [ granted_levels => q{INSERT INTO c360.granted_levels (role, level, role_id, cluster, granted_by, granted_at)
         SELECT 'no such role', 'admin', 1, 1, 'an', '2026-01-01'} ],
     [ jobs => q{INSERT INTO c360.jobs (job, default_schedule, description, schedule, enabled, since, pg_cron_role)
-        VALUES ('expire_credits', '1 * * * *', 'words of before', '7 * * * *', false, '2026-01-01', NULL)
+        VALUES ('expire_credits', '1 * * * *', 'words of before', '7 * * * *', false, '2026-01-01', NULL),
+               ('carrier_deadlines', '1 * * * *', 'words of before', NULL, true, '2026-01-01', NULL)
         ON CONFLICT (job) DO UPDATE SET schedule = excluded.schedule, enabled = excluded.enabled} ],
     [ job_runs => q{INSERT INTO c360.job_runs (job, started_at, ended_at, rows, error, sqlstate, started_by)
         VALUES ('expire_credits', '2026-01-01', '2026-01-02', 3, NULL, NULL, 'worker'),
@@ -303,6 +304,8 @@ is(error_of($node, 'rolled_back', 'DELETE FROM c360.wallet_transactions')->{stat
 session_query($session, 'DROP EXTENSION c360 CASCADE; DROP SCHEMA c360 CASCADE; CREATE EXTENSION c360');
 all_calls_succeed('it replaces both');
 $session->quit;
+$node->safe_psql('fresh', q{SELECT c360_create_ticket('0912345678', 'OTHER')});     # which makes the numbers of its year
+$fresh = catalog_text($node, 'fresh');
 same_text(catalog_text($node, 'rolled_back'), $fresh, 'after all of it the objects are those of a fresh installation');
 
 done_testing();

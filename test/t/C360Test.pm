@@ -430,7 +430,7 @@ SELECT c360_create_ticket('0987654321', type) FROM unnest('{DOI,OTHER,THIEU,WARR
 SELECT c360_resolve_ticket(ticket_code) FROM c360.customer_tickets WHERE type IN ('BOOM', 'HOAN', 'DOI') ORDER BY id;
 SELECT c360_ticket_action(ticket_code, 'wait_carrier', 'gọi', now(), 'bình'), c360_update_ticket(ticket_code, '{"attachments": ["a.jpg"]}')
 FROM c360.customer_tickets WHERE type = 'OTHER';
-SELECT c360_escalate_deadlines();
+SELECT c360_run_job('carrier_deadlines');
 SELECT c360_ticket_action(ticket_code, 'process'), c360_ticket_action(ticket_code, 'cancel', 'gone'), c360_delete_ticket(ticket_code, 'twice')
 FROM c360.customer_tickets WHERE type = 'THIEU';
 SELECT c360_set_job('expire_credits', '*/10 * * * mon-sat', false);
