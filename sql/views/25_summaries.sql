@@ -93,8 +93,9 @@ COMMENT ON COLUMN @extschema@.customer_activity_summary.m IS 'monetary score, 1 
 COMMENT ON COLUMN @extschema@.customer_activity_summary.return_rate IS 'percent of his decided orders that were returned; NULL without any';
 COMMENT ON COLUMN @extschema@.customer_activity_summary.days_since_last_order IS 'in shop days (Asia/Ho_Chi_Minh); NULL without orders';
 
--- Each count is one walk over its own part of an index. Tiers make up all
--- customers; what is left of all statuses is of the commonest.
+-- Each count is one walk over its own part of an index; what is left of all is
+-- of the commonest kind, since to count all is less work than to count one.
+-- OFFSET 0 keeps the planner from counting each time that a count is used.
 CREATE OR REPLACE VIEW @extschema@.customer_statistics AS
     SELECT n.total AS total_customers,
            (SELECT count(*) FROM c360.customer_order_totals o
@@ -103,11 +104,11 @@ CREATE OR REPLACE VIEW @extschema@.customer_statistics AS
            (SELECT jsonb_object_agg(s.status, s.customers)
                    || jsonb_build_object('Bình thường', n.total - sum(s.customers))
             FROM (SELECT k.status, (SELECT count(*) FROM c360.customers c WHERE c.status = k.status) AS customers
-                  FROM unnest('{Bom hàng,Cảnh báo,Nguy hiểm,VIP}'::text[]) AS k (status)) s) AS by_status,
-           n.by_tier
-    FROM (SELECT sum(t.customers)::bigint AS total, jsonb_object_agg(t.tier, t.customers) AS by_tier
-          FROM (SELECT k.tier, (SELECT count(*) FROM c360.customers c WHERE c.tier = k.tier) AS customers
-                FROM unnest('{new,silver,gold,platinum,blacklist}'::text[]) AS k (tier)) t) n
+                  FROM unnest('{Bom hàng,Cảnh báo,Nguy hiểm,VIP}'::text[]) AS k (status) OFFSET 0) s) AS by_status,
+           (SELECT jsonb_object_agg(t.tier, t.customers) || jsonb_build_object('new', n.total - sum(t.customers))
+            FROM (SELECT k.tier, (SELECT count(*) FROM c360.customers c WHERE c.tier = k.tier) AS customers
+                  FROM unnest('{silver,gold,platinum,blacklist}'::text[]) AS k (tier) OFFSET 0) t) AS by_tier
+    FROM (SELECT count(*) AS total FROM c360.customers OFFSET 0) n
     WHERE @extschema@.c360_version() IS NOT NULL;
 COMMENT ON VIEW @extschema@.customer_statistics IS
     'One row: customers, how many of them are active, and counts by status and by tier
