@@ -21,7 +21,8 @@ COMMENT ON VIEW @extschema@.c360_ticket_list IS
     'Tickets that are not deleted, with phone and name of their customers; in order by priority_rank, deadline_order, id. Amounts (đồng), credit_id and transaction_id are NULL for level viewer';
 
 -- Each count is one walk over its own part of an index; what is left of all is
--- completed, the commonest status.
+-- completed, the commonest status. OFFSET 0 keeps the planner from counting each
+-- time that a count is used.
 CREATE OR REPLACE VIEW @extschema@.ticket_statistics AS
     SELECT y.total AS total_tickets,
            n.new AS new_count, n.processing AS processing_count, n.waiting_carrier AS waiting_carrier_count,
@@ -42,7 +43,7 @@ CREATE OR REPLACE VIEW @extschema@.ticket_statistics AS
                  coalesce(jsonb_object_agg(k.type, k.tickets), '{}') AS by_type
           FROM (SELECT p.type, (SELECT count(*) FROM c360.customer_tickets t
                                 WHERE t.type = p.type AND t.deleted_at IS NULL) AS tickets
-                FROM c360.ticket_types p) k) y
+                FROM c360.ticket_types p OFFSET 0) k) y
     CROSS JOIN (SELECT (SELECT count(*) FROM c360.customer_tickets t
                         WHERE t.status = 'new' AND t.deleted_at IS NULL) AS new,
                        (SELECT count(*) FROM c360.customer_tickets t
@@ -50,7 +51,7 @@ CREATE OR REPLACE VIEW @extschema@.ticket_statistics AS
                        (SELECT count(*) FROM c360.customer_tickets t
                         WHERE t.status = 'waiting_carrier' AND t.deleted_at IS NULL) AS waiting_carrier,
                        (SELECT count(*) FROM c360.customer_tickets t
-                        WHERE t.status = 'cancelled' AND t.deleted_at IS NULL) AS cancelled) n
+                        WHERE t.status = 'cancelled' AND t.deleted_at IS NULL) AS cancelled OFFSET 0) n
     WHERE @extschema@.c360_version() IS NOT NULL;
 COMMENT ON VIEW @extschema@.ticket_statistics IS
     'One row: tickets by status and by type, and what they cost

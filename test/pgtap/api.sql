@@ -132,6 +132,17 @@ SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
     ('c360_events', '(pass text DEFAULT NULL::text, after text DEFAULT NULL::text) -> "text/event-stream"')
 ) AS t (name, expected);
 
+-- Statistics
+SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
+    ('c360_dashboard', '() -> jsonb'),
+    ('c360_ticket_metrics', '(days integer DEFAULT 30) -> jsonb'),
+    ('c360_wallet_summary', '(days integer DEFAULT 7) -> jsonb'),
+    ('c360_daily_summary', '(from_date date DEFAULT NULL::date, to_date date DEFAULT NULL::date) -> SETOF c360_daily_row'),
+    ('c360_consolidated_transactions', '(phone text DEFAULT NULL::text, type text DEFAULT NULL::text,'
+        ' from_date date DEFAULT NULL::date, to_date date DEFAULT NULL::date, after text DEFAULT NULL::text,'
+        ' max_rows integer DEFAULT 10) -> SETOF c360_consolidated_row')
+) AS t (name, expected);
+
 -- Types that are answered, column for column
 CREATE FUNCTION pg_temp.columns_of(type regtype) RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum)
@@ -145,6 +156,14 @@ SELECT is(pg_temp.columns_of(name::regtype), expected, 'type ' || name) FROM (VA
     ('c360_wallet_row', 'customer_id bigint, phone text, balance bigint, virtual_balance bigint,'
         ' available bigint, frozen boolean, total_deposited bigint, total_withdrawn bigint,'
         ' total_virtual_issued bigint, total_virtual_used bigint, total_virtual_expired bigint, lots jsonb'),
+    ('c360_daily_row', 'date date, new_customers bigint, orders bigint, order_amount numeric, tickets_created bigint,'
+        ' tickets_completed bigint, wallet_transactions bigint, deposited numeric, withdrawn numeric, refunded numeric,'
+        ' adjusted numeric, credit_issued numeric, credit_used numeric, credit_expired numeric, credit_cancelled numeric,'
+        ' bank_transactions bigint, bank_in numeric, bank_out numeric'),
+    ('c360_consolidated_row', 'cursor text, kind text, type text, id bigint, at timestamp with time zone,'
+        ' customer_id bigint, phone text, name text, amount bigint, real_change bigint, virtual_change bigint,'
+        ' balance bigint, virtual_balance bigint, status text, code text, reference_type text, reference_id text,'
+        ' note text, details jsonb, actor text'),
     ('c360_bank_result', 'bank_transaction_id bigint, result text, phone text, customer_id bigint,'
         ' customer_created boolean, transaction_id bigint, amount bigint')
 ) AS t (name, expected);
@@ -190,7 +209,9 @@ FROM unnest(ARRAY['c360_install', 'c360_set', 'c360_grant', 'c360_revoke', 'c360
                   'c360_schedule_jobs', 'c360_unschedule_jobs', 'c360_open_stream']) AS name;
 SELECT is(pg_temp.declared(name), 'stable unsafe', name || ' only reads')
 FROM unnest(ARRAY['c360_wallet', 'c360_wallets', 'c360_wallet_transactions', 'c360_balance_at',
-                  'c360_expiring_credits', 'c360_verify_wallets', 'c360_events_since', 'c360_events']) AS name;
+                  'c360_expiring_credits', 'c360_verify_wallets', 'c360_events_since', 'c360_events',
+                  'c360_dashboard', 'c360_ticket_metrics', 'c360_wallet_summary', 'c360_daily_summary',
+                  'c360_consolidated_transactions']) AS name;
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE provolatile = 'v' AND proparallel <> 'u'$$,
                 'what writes is parallel unsafe');
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE provolatile = 'i' AND proparallel <> 's'$$,
