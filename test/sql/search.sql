@@ -48,7 +48,9 @@ SELECT q, rows, (SELECT count(*) FROM test.search_pages(q, rows)) > 2 AS some,
        (SELECT array_agg(row(p.customer_id, p.rank)) FROM test.search_pages(q, rows) p)
        = (SELECT array_agg(row(s.customer_id, s.rank)) FROM c360_search_customers(q, 1000) s) AS same,
        (SELECT count(*) - count(DISTINCT customer_id) FROM test.search_pages(q, rows)) AS twice
-FROM unnest('{quynh xoai,0296333,an,09,92}'::text[]) AS q, unnest('{1,2,7}'::integer[]) AS rows ORDER BY q, rows;
+FROM unnest('{quynh xoai,0296333,an,09,92}'::text[]) AS q, unnest('{1,2,7,97}'::integer[]) AS rows
+WHERE rows > 10 OR q IN ('quynh xoai', '0296333')       -- others are many
+ORDER BY q, rows;
 -- against what the rules say, looked up the slow way
 CREATE FUNCTION test.slow_search(query text) RETURNS TABLE (customer_id bigint, rank integer) LANGUAGE sql AS $$
     SELECT * FROM (
