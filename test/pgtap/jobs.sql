@@ -10,7 +10,8 @@ CREATE ROLE shop_admin;
 CREATE ROLE shop_nobody;
 SELECT format('GRANT CREATE ON DATABASE %I TO shop_owner', current_database()) \gexec
 GRANT CREATE ON SCHEMA public TO shop_owner, shop_nobody;
-GRANT EXECUTE ON FUNCTION c360_install(), c360_refuse_change(), c360_settings_changed() TO shop_owner;
+GRANT EXECUTE ON FUNCTION c360_install(), c360_refuse_change(), c360_settings_changed(),
+    c360_write_activity TO shop_owner;
 SET LOCAL ROLE shop_owner;
 SELECT c360_install() \g /dev/null
 -- a second job, which has no function

@@ -149,6 +149,15 @@ INSERT INTO reads VALUES
     ('c360_job_function', $$SELECT c360_job_function('expire_credits')$$),
     ('c360_next_run', $$SELECT c360_next_run('0 * * * *', now())$$),
     ('c360_shift_schedule', $$SELECT c360_shift_schedule('0 * * * *', -7)$$),
+    ('c360_sees_money', 'SELECT c360_sees_money()'),
+    ('c360_dashboard', 'SELECT c360_dashboard() - ''at'''),
+    ('c360_ticket_metrics', 'SELECT c360_ticket_metrics()'),
+    ('c360_wallet_summary', 'SELECT c360_wallet_summary()'),
+    ('c360_daily_summary', 'SELECT c360_daily_summary()'),
+    ('c360_consolidated_transactions', 'SELECT c360_consolidated_transactions()'),
+    ('c360_require_days', 'SELECT c360_require_days(current_date, current_date, 1)'),
+    ('c360_shop_day', 'SELECT c360_shop_day(now())'),
+    ('c360_shop_midnight', 'SELECT c360_shop_midnight(current_date)'),
     ('c360_events_since', 'SELECT c360_events_since()'),
     ('c360_events', 'SELECT c360_events()'),
     ('c360_statistics', 'SELECT c360_statistics()'),
@@ -161,7 +170,7 @@ SELECT set_eq('SELECT name FROM reads', $$SELECT name FROM pg_temp.routines WHER
               'each function that reads is called here');
 SELECT is(pg_temp.read_only(call), 'none', 'read only: ' || call) FROM reads;
 SELECT is(pg_temp.read_only('SELECT * FROM ' || view), 'none', 'read only: the view ' || view)
-FROM unnest(ARRAY['c360_settings', 'c360_job_status']) AS view;
+FROM c360_level_views();
 
 SELECT * FROM finish();
 ROLLBACK;

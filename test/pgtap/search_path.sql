@@ -10,7 +10,7 @@ DROP SCHEMA IF EXISTS c360 CASCADE;
 CREATE ROLE shop_plain NOLOGIN;
 GRANT CREATE ON DATABASE :"DBNAME" TO shop_plain;
 GRANT CREATE ON SCHEMA public TO shop_plain;
-GRANT EXECUTE ON FUNCTION c360_install, c360_refuse_change, c360_settings_changed, c360_grant, c360_revoke,
+GRANT EXECUTE ON FUNCTION c360_install, c360_refuse_change, c360_settings_changed, c360_write_activity, c360_grant, c360_revoke,
     c360_apply_level TO shop_plain;
 SET LOCAL ROLE shop_plain;
 SELECT c360_install() \g /dev/null
