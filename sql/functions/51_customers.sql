@@ -652,6 +652,8 @@ BEGIN
     UPDATE c360.balance_customer_info AS q SET retired_at = clock_timestamp()
     WHERE q.customer_id = erased AND q.retired_at IS NULL;
     UPDATE c360.customer_activities AS a SET payload = '{}' WHERE a.customer_id = erased AND a.payload <> '{}';
+    DELETE FROM c360.event_streams AS s
+    WHERE s.channels && ARRAY(SELECT 'wallet:' || n FROM unnest(numbers) AS n);
     FOREACH number IN ARRAY numbers LOOP
         UPDATE c360.audit_logs AS g SET detail = replace(g.detail, number, '(erased)') WHERE strpos(g.detail, number) > 0;
     END LOOP;
