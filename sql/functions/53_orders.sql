@@ -71,7 +71,7 @@ END $$;
 COMMENT ON FUNCTION @extschema@.c360_put_order(text, text, bigint, timestamptz, text) IS
 'Internal: writes the row of an order, under the lock of the customer''s totals.
 
-phone: canonical. ordered_at: NULL = now, or as it is. Others as c360_record_order() takes them.
+phone: canonical. ordered_at: NULL = now, or as it is. order_code, amount, status: as c360_record_order() takes them, checked.
 Answer: id of order and customer, whether anything changed; all NULL for an unknown phone.
 Errors: PT403 blacklisted; PT409 order_taken; 25006 read only; 55000 not installed.';
 

@@ -178,7 +178,7 @@ COMMENT ON FUNCTION @extschema@.c360_insert_ticket(timestamptz, text, text, text
     bigint, bigint, text, text, text, text, timestamptz, text, boolean) IS
 'Internal: writes a new ticket and the first row of its history.
 
-at: the moment. actor: who. phone: canonical. Others as c360_create_ticket() takes them, checked.
+at: the moment. actor: who. phone: canonical. type, order_code, subject, description, products, refund_amount, original_cod, new_cod, tracking_code, carrier, priority, reason, deadline, assignee, allow_duplicate: as c360_create_ticket() takes them, checked.
 Answer: id and code, customer; all NULL for an unknown phone.
 Errors: PT409 duplicate_ticket; 22023 not_allowed; 25006 read only; 55000 not installed.';
 
@@ -457,7 +457,7 @@ END $$;
 COMMENT ON FUNCTION @extschema@.c360_step_ticket(text, text, text, text, jsonb, jsonb) IS
 'Internal: one step of a ticket: lock, move, write, tell, count.
 
-Arguments as those of c360_write_ticket().
+ticket_code: any spelling. action, to_status, note, changes, details: as c360_write_ticket() takes them.
 Errors: PT404 ticket_not_found; PT409 move_not_allowed, compensated, duplicate_ticket; 22001 too_long; 22003 overflow; 22004 missing_argument; 25006 read only; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_update_ticket(ticket_code text, changes jsonb) RETURNS jsonb

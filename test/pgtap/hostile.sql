@@ -61,8 +61,8 @@ BEGIN
     FOR f IN SELECT r.proname, pg_get_function_identity_arguments(r.oid) AS arguments FROM pg_temp.routines r
              WHERE r.prokind = 'f' AND r.prorettype <> 'trigger'::regtype
     LOOP
-        EXECUTE format('CREATE FUNCTION evil.%I(%s) RETURNS void LANGUAGE plpgsql AS %L', f.proname, f.arguments,
-            format('BEGIN PERFORM evil.trap(%L); END', f.proname));
+        EXECUTE format('CREATE FUNCTION evil.%I(%s) %s LANGUAGE plpgsql AS %L', f.proname, f.arguments,
+            CASE WHEN f.arguments !~ '\mOUT\M' THEN 'RETURNS void' END, format('BEGIN PERFORM evil.trap(%L); END', f.proname));
     END LOOP;
     -- operators
     FOR f IN
@@ -192,6 +192,16 @@ INSERT INTO story (statement, expected) VALUES
          ::pg_catalog.jsonb) AS m (b, r, phone, c, n, t, a)$$, '(pending,,f,35)'),
     ($$public.c360_wallet_transactions('0901000001', max_rows => 2) AS m (i, type, amount, r, v, b, w, s, t, u, f, n, l, x, y, z)$$,
      '(DEPOSIT,33) (VIRTUAL_CANCEL,20)'),
+    ($$public.c360_record_order('0901000001', 'DH1', 1000, '2026-01-01', 'delivered') AS m (a, b, c)$$, '(f)'),
+    ($$public.c360_create_ticket('0901000001', 'BOOM', 'DH1', refund_amount => 5, deadline => '2026-01-01') AS m (a, t, b, c)$$, '(f)'),
+    ($$public.c360_update_ticket((SELECT l.ticket_code FROM public.c360_ticket_list l),
+         '{"subject": "x", "deadline": "2026-01-02"}'::pg_catalog.jsonb) AS m (t)$$, '(new,x)'),
+    ($$public.c360_ticket_action((SELECT l.ticket_code FROM public.c360_ticket_list l), 'process', assignee => 'an') AS m (t)$$, '(processing,x)'),
+    ($$public.c360_ticket_note((SELECT l.ticket_code FROM public.c360_ticket_list l), 'called') AS m (t)$$, '(processing,x)'),
+    ($$public.c360_escalate_deadlines() AS m (a)$$, '(1)'),
+    ($$public.c360_resolve_ticket((SELECT l.ticket_code FROM public.c360_ticket_list l)) AS m (t)$$, '(,)'),
+    ($$public.c360_ticket((SELECT l.ticket_code FROM public.c360_ticket_list l)) AS m (t)$$, '(completed,x)'),
+    ($$public.c360_delete_ticket((SELECT l.ticket_code FROM public.c360_ticket_list l)) AS m (a)$$, '("")'),
     ($$public.c360_version() AS m (a) WHERE a OPERATOR(pg_catalog.=) ''$$, NULL),
     ($$public.c360_install() AS m (a)$$, '(' || (SELECT max(version) FROM c360.table_versions) || ')');
 
@@ -201,6 +211,9 @@ CREATE FUNCTION pg_temp.spell(statement text) RETURNS text LANGUAGE sql AS $$
         CASE WHEN statement ~ '<m>' THEN 'type, amount, r, v, b, vb, a, replayed'
              WHEN statement ~ '_wallets\(A' THEN 'phone, b, v, a, f, d, w, i, u, e, l'
              WHEN statement ~ 'c360_wallet\(' THEN 'phone, b, v, a, f, d, w, i, u, e, pg_catalog.jsonb_array_length(l)'
+             WHEN statement ~ 'c360_(record_order|create_ticket)' THEN 'c'
+             WHEN statement ~ '^public.c360_(ticket|update_ticket|resolve_ticket)' THEN
+                 't OPERATOR(pg_catalog.->>) ''status'' AS s, t OPERATOR(pg_catalog.->>) ''subject'' AS j'
              WHEN statement ~ 'ingest' THEN 'r, phone, n, a'
              WHEN statement ~ '_transactions\(.*AS m \(i' THEN 'type, amount' ELSE '*' END,
         replace(statement, '<m>', 'm (id, type, amount, r, v, b, vb, a, lots, replayed)'))
@@ -224,12 +237,13 @@ FROM pg_class c, unnest(ARRAY['evil', 'public', (SELECT nspname FROM pg_namespac
 WHERE c.relnamespace = 'c360'::regnamespace AND c.relkind = 'r' ORDER BY schema, relname;
 
 -- The same with nothing on the path at all, and with pg_temp first.
-DELETE FROM story WHERE statement ~ '(deposit|issue|withdraw|adjust|refund|cancel|freeze|ingest|_wallet|balance_at|expire|set\()';
+DELETE FROM story WHERE statement ~ '(deposit|issue|withdraw|adjust|refund|cancel|freeze|ingest|_wallet|balance_at|expire|set\(|_ticket)';
 INSERT INTO story (statement, expected) VALUES
     ($$public.c360_deposit('0901000001', 1) AS <m>$$, NULL), ($$public.c360_issue_credit('0901000001', 5) AS <m>$$, NULL),
     ($$public.c360_withdraw('0901000001', 5) AS <m>$$, NULL), ($$public.c360_wallet('0901000002') AS m$$, NULL),
     ($$public.c360_verify_wallets() AS m$$, NULL), ($$public.c360_set('credit_expiry_days', '16') AS m$$, NULL),
-    ($$public.c360_wallet_transactions('0901000002') AS m$$, NULL);
+    ($$public.c360_wallet_transactions('0901000002') AS m$$, NULL),
+    ($$public.c360_create_ticket('0901000001', 'OTHER', 'DH2') AS m$$, NULL), ($$public.c360_ticket_list AS m$$, NULL);
 SELECT unalike(coalesce(pg_temp.under(path, 'SELECT x::pg_catalog.text FROM (SELECT * FROM '
                    || replace(statement, '<m>', 'm') || ') x'), ''), '_____ %',
                format('search_path "%s": %s', path, substring(statement FROM 'c360_\w+')))

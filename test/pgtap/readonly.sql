@@ -41,6 +41,7 @@ SELECT c360_deposit(phone, 1000, idempotency_key => 'first ' || phone) FROM unne
 \g /dev/null
 SELECT c360_issue_credit(phone, 100, source_id => phone) FROM unnest(ARRAY['0901000001', '0901000002']) AS phone \g /dev/null
 SELECT transaction_id AS paid FROM c360_withdraw('0901000001', 50) \gset
+SELECT ticket_code AS ticket FROM c360_create_ticket('0901000001', 'HOAN', 'DH1', deadline => '2026-01-01') \gset
 SELECT c360_freeze_wallet('0901000002', 'a reason'), c360_get_or_create_customer('0901000004') \g /dev/null
 
 CREATE TEMP TABLE calls (name text, call text);
@@ -71,6 +72,17 @@ INSERT INTO calls VALUES
     ('c360_change_phone', $$SELECT c360_change_phone('0901000001', '0901000009', 'a reason')$$),
     ('c360_add_note', $$SELECT c360_add_note('0901000001', 'a note')$$),
     ('c360_erase_customer', $$SELECT c360_erase_customer('0901000004', 'a reason')$$),
+    ('c360_record_order', $$SELECT c360_record_order('0901000001', 'DH1', 1)$$),
+    ('c360_record_order', $$SELECT c360_record_order('0901000003', 'DH2', 1)$$),
+    ('c360_create_ticket', $$SELECT c360_create_ticket('0901000001', 'OTHER')$$),
+    ('c360_create_ticket', $$SELECT c360_create_ticket('0901000003', 'OTHER')$$),
+    ('c360_update_ticket', format('SELECT c360_update_ticket(%L, ''{"subject": "x"}'')', :'ticket')),
+    ('c360_update_ticket', format('SELECT c360_update_ticket(%L, ''{}'')', :'ticket')),
+    ('c360_ticket_action', format('SELECT c360_ticket_action(%L, ''process'')', :'ticket')),
+    ('c360_ticket_note', format('SELECT c360_ticket_note(%L, ''a note'')', :'ticket')),
+    ('c360_resolve_ticket', format('SELECT c360_resolve_ticket(%L, 5)', :'ticket')),
+    ('c360_delete_ticket', format('SELECT c360_delete_ticket(%L)', :'ticket')),
+    ('c360_escalate_deadlines', 'SELECT c360_escalate_deadlines()'),
     ('c360_create_qr_code', $$SELECT c360_create_qr_code('0901000001')$$),
     ('c360_ingest_bank_transaction', $$SELECT c360_ingest_bank_transaction('{"id": 1, "gateway": "MBBank",
         "transactionDate": "2024-01-02 03:04:05", "accountNumber": "123", "transferType": "in", "transferAmount": 33,
@@ -127,6 +139,10 @@ INSERT INTO reads VALUES
     ('c360_expiring_credits', 'SELECT c360_expiring_credits()'),
     ('c360_verify_wallets', 'SELECT c360_verify_wallets()'),
     ('c360_level', 'SELECT c360_level()'),
+    ('c360_ticket', format('SELECT c360_ticket(%L)', :'ticket')),
+    ('c360_ticket_fields', $$SELECT c360_ticket_fields('{"subject": "x"}')$$),
+    ('c360_require_move', $$SELECT c360_require_move('new', 'processing')$$),
+    ('c360_require_accountant', 'SELECT c360_require_accountant()'),
     ('c360_level_functions', 'SELECT c360_level_functions()'),
     ('c360_level_views', 'SELECT c360_level_views()'),
     ('c360_current_actor', 'SELECT c360_current_actor()'),
