@@ -7,10 +7,10 @@
  * caller, whom a SECURITY DEFINER function does not know any more. Reading
  * writes nothing: it works in READ ONLY transactions and on standbys.
  *
- * Up to where? Up to the newest tick if nothing was committed after it, or if
- * it is fresh and a publisher is at work, so that cursors are short; else up
- * to now. On a standby, where ticks arrive with replication, a fresh one is
- * enough.
+ * Up to where? Up to the newest tick, so that cursors are short, and then up
+ * to now: whoever committed a change reads it at once. Streams for browsers
+ * leave what is newer than a tick to the next answer, since their cursor
+ * travels in a header.
  *
  * A page of the browser cannot send a token with EventSource: an app opens a
  * stream for it and hands it the pass. The pass is stored hashed, and reads
@@ -187,6 +187,7 @@ struct EventPage
 {
 	Filter		filter;
 	int			max_rows;
+	bool		ticks_will_do;	/* and keep cursors short; what is newer may wait */
 	void		(*emit) (EventPage *page, const C360Event *event, const char *channel,
 						 const char *cursor, const char *payload);	/* event NULL: only a cursor */
 	void	   *sink;
@@ -218,30 +219,14 @@ flush_log(void)
 	XLogFlush(end);
 }
 
-/* The newest tick if nothing was committed after it. */
-static C360Moment *
-tick_or_now(C360Moment *tick)
+/* Whether the newest tick is as good as now: the publisher is at work. */
+static bool
+is_trusted(const C360Moment *tick)
 {
-	C360Moment *now = palloc(sizeof(*now));
-
-	c360_moment_now(now);
-	if (tick != NULL && !c360_events_exist(tick, now))
-		return tick;
-	flush_log();
-	return now;
-}
-
-static C360Moment *
-target(void)
-{
-	C360Moment *tick = c360_newest_tick();
-	bool		ticking = RecoveryInProgress() ||
-		(c360_notify == C360_NOTIFY_WORKER && c360_worker_runs(C360_PUBLISHER));
-
-	if (tick != NULL && ticking &&
-		!TimestampDifferenceExceeds(tick->at, GetCurrentTimestamp(), FRESH))
-		return tick;
-	return tick_or_now(tick);
+	return tick != NULL &&
+		(RecoveryInProgress() ||
+		 (c360_notify == C360_NOTIFY_WORKER && c360_worker_runs(C360_PUBLISHER))) &&
+		!TimestampDifferenceExceeds(tick->at, GetCurrentTimestamp(), FRESH);
 }
 
 static bool
@@ -250,8 +235,8 @@ is_full(const EventPage *page)
 	return page->rows >= page->max_rows || page->unfinished;
 }
 
-/* Reads a batch as far as the page has room. */
-static void
+/* Reads a batch as far as the page has room; whether there was anything in it. */
+static bool
 read_batch(EventPage *page, C360Store *store, int64 epoch, const C360Moment *from,
 		   const C360Moment *to, int64 after_id)
 {
@@ -262,6 +247,7 @@ read_batch(EventPage *page, C360Store *store, int64 epoch, const C360Moment *fro
 	StringInfoData cursor;
 	StringInfoData payload;
 	C360Event  *event;
+	bool		found = false;
 	int			length;
 	int64		last_id;
 
@@ -273,6 +259,7 @@ read_batch(EventPage *page, C360Store *store, int64 epoch, const C360Moment *fro
 	{
 		const char *channel = channel_for(&page->filter, event);
 
+		found = true;
 		if (channel == NULL)
 			continue;
 		cursor.len = length;
@@ -291,41 +278,68 @@ read_batch(EventPage *page, C360Store *store, int64 epoch, const C360Moment *fro
 	if (cursor.len > length)
 		page->cursor = cursor.data;
 	c360_events_end(reader);
+	return found;
 }
 
 /* A newer one would do as well, and hold longer. */
 static bool
-is_old(const C360Cursor *cursor, const C360Moment *to)
+is_old(const C360Cursor *cursor, const C360Moment *end)
 {
-	return cursor->from->tick != 0 && (cursor->to != NULL || cursor->from->tick != to->tick) &&
+	return cursor->from->tick != 0 && (cursor->to != NULL || cursor->from->tick != end->tick) &&
 		TimestampDifferenceExceeds(cursor->from->at, GetCurrentTimestamp(), OLD * 1000);
 }
 
 /*
- * What comes after the cursor. A reader for whom there is nothing keeps his
- * cursor, but when the way was long or the cursor old, he is told a new one.
+ * Reads what comes after the cursor: the rest of the batch that it stands in,
+ * then up to the newest tick, then up to now. Answers the moment up to which
+ * everything was read. A cursor may carry a snapshot that is newer than the
+ * newest tick: then nothing lies between, and the tick is passed over.
  */
-static void
-read_page(EventPage *page, const C360Cursor *cursor, const C360Moment *to)
+static const C360Moment *
+read_batches(EventPage *page, C360Store *store, int64 epoch, const C360Cursor *cursor,
+			 const C360Moment *tick, const C360Moment *now)
 {
-	int64		epoch = c360_epoch_now().epoch;
 	const C360Moment *from = cursor->from;
-	C360Store  *store = c360_store_open_to_read();
 
 	if (cursor->to != NULL)
 	{
-		read_batch(page, store, epoch, from, cursor->to, cursor->after_id);
+		(void) read_batch(page, store, epoch, from, cursor->to, cursor->after_id);
 		from = cursor->to;
 	}
-	if (!is_full(page))
+	if (tick != NULL && !is_full(page) &&
+		(read_batch(page, store, epoch, from, tick, 0) || from->tick != 0))
+		from = tick;
+	if (now != NULL && !is_full(page) && read_batch(page, store, epoch, from, now, 0))
 	{
-		read_batch(page, store, epoch, from, to, 0);
-		if (!is_full(page))
-			page->cursor = c360_cursor_at(epoch, to);
+		from = now;
+		flush_log();
 	}
+	return from;
+}
+
+/*
+ * A reader for whom there is nothing keeps his cursor, but when the way was
+ * long or the cursor old, he is told a new one.
+ */
+static void
+read_page(EventPage *page, const C360Cursor *cursor)
+{
+	int64		epoch = c360_epoch_now().epoch;
+	C360Moment *tick = c360_newest_tick();
+	C360Moment	now;
+	bool		up_to_now = !(page->ticks_will_do && is_trusted(tick));
+	const C360Moment *end;
+	C360Store  *store;
+
+	if (up_to_now)
+		c360_moment_now(&now);
+	store = c360_store_open_to_read();	/* which sees all that "now" saw */
+	end = read_batches(page, store, epoch, cursor, tick, up_to_now ? &now : NULL);
 	c360_store_close(store);
+	if (!is_full(page))
+		page->cursor = c360_cursor_at(epoch, end);
 	if (page->rows == 0 &&
-		(page->unfinished || page->looked_at > LONG_WAY || is_old(cursor, to)))
+		(page->unfinished || page->looked_at > LONG_WAY || is_old(cursor, end)))
 		page->emit(page, NULL, NULL, page->cursor, NULL);
 }
 
@@ -333,7 +347,14 @@ read_page(EventPage *page, const C360Cursor *cursor, const C360Moment *to)
 static char *
 cursor_of_now(void)
 {
-	return c360_cursor_at(c360_epoch_now().epoch, tick_or_now(c360_newest_tick()));
+	C360Moment *tick = c360_newest_tick();
+	C360Moment	now;
+
+	c360_moment_now(&now);
+	if (tick != NULL && !c360_events_exist(tick, &now))
+		return c360_cursor_at(c360_epoch_now().epoch, tick);
+	flush_log();
+	return c360_cursor_at(c360_epoch_now().epoch, &now);
 }
 
 /*
@@ -398,7 +419,7 @@ since(EventPage *page, const char *after)
 				 errmsg("cursor expired"),
 				 errdetail("cursor_expired: %s", problem),
 				 errhint("Fetch what is shown from the start, and read events from a new cursor.")));
-	read_page(page, cursor, target());
+	read_page(page, cursor);
 }
 
 Datum
@@ -561,7 +582,7 @@ stream_since(EventPage *page, const char *after)
 	if (cursor == NULL)
 		page->cursor = cursor_of_now();
 	else
-		read_page(page, cursor, target());
+		read_page(page, cursor);
 	if (problem != NULL)
 		appendStringInfo(page->sink, "event: reset\ndata: {\"cursor\": \"%s\", \"reason\": \"%s\"}\n",
 						 page->cursor, problem);
