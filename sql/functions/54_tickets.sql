@@ -103,36 +103,36 @@ AS $$
 #variable_conflict use_column
 DECLARE
     customer record;
-    compensates boolean;
     final_priority text;
     other text;
     year text := to_char(c360_insert_ticket.at AT TIME ZONE 'Asia/Ho_Chi_Minh', 'FMYYYY');
     numbers text := 'c360.ticket_numbers_' || year;
+    sequence regclass := to_regclass(numbers);
     number text;
 BEGIN
     PERFORM @extschema@.c360_become_owner();
-    SELECT c.id, c.tier INTO customer FROM c360.customers AS c
-    WHERE c.phone = c360_insert_ticket.phone FOR KEY SHARE;     -- as the foreign key will
+    -- OFFSET and ORDER BY: by the order's code, even where the planner knows nothing of the table yet
+    SELECT c.id, c.tier, y.compensation IN ('credit', 'deposit') AS compensates, d.ticket_code AS other INTO customer
+    FROM c360.customers AS c
+    LEFT JOIN c360.ticket_types AS y ON y.type = c360_insert_ticket.type
+    LEFT JOIN LATERAL (
+        SELECT t.ticket_code
+        FROM (SELECT * FROM c360.customer_tickets AS k WHERE k.order_code = c360_insert_ticket.order_code OFFSET 0) AS t
+        WHERE t.compensating AND t.status <> 'cancelled' AND t.deleted_at IS NULL
+        ORDER BY t.id LIMIT 1) AS d ON y.compensation IN ('credit', 'deposit')
+    WHERE c.phone = c360_insert_ticket.phone
+    FOR KEY SHARE OF c;         -- as the foreign key will
     IF NOT FOUND THEN
         RETURN;
-    END IF;
-    SELECT t.compensation IN ('credit', 'deposit') INTO compensates
-    FROM c360.ticket_types AS t WHERE t.type = c360_insert_ticket.type;
-    IF NOT FOUND THEN
+    ELSIF customer.compensates IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'value is not allowed',
             DETAIL = format('not_allowed: type "%s"', left(c360_insert_ticket.type, 64)),
             HINT = 'Allowed are ' || (SELECT string_agg(t.type, ', ' ORDER BY t.type) FROM c360.ticket_types AS t) || '.';
     END IF;
-    IF compensates AND c360_insert_ticket.order_code IS NOT NULL THEN
-        -- OFFSET: by the order's code, even where the planner knows nothing of the table yet
-        SELECT t.ticket_code INTO other
-        FROM (SELECT * FROM c360.customer_tickets AS k WHERE k.order_code = c360_insert_ticket.order_code OFFSET 0) AS t
-        WHERE t.compensating AND t.status <> 'cancelled' AND t.deleted_at IS NULL
-        ORDER BY t.id LIMIT 1;
-    END IF;
+    other := customer.other;
 
     -- the year's first ticket makes its numbers; others that come meanwhile wait
-    IF to_regclass(numbers) IS NULL THEN
+    IF sequence IS NULL THEN
         PERFORM pg_advisory_xact_lock(hashtext('c360'), hashtext(numbers));
         IF NOT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass(numbers)) THEN
             EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s START %s', numbers,
@@ -141,6 +141,7 @@ BEGIN
                  WHERE t.created_at >= make_timestamptz(year::integer, 1, 1, 0, 0, 0, 'Asia/Ho_Chi_Minh')
                    AND t.ticket_code LIKE 'TV-' || year || '-%'));
         END IF;
+        sequence := numbers::regclass;
     END IF;
 
     final_priority := coalesce(c360_insert_ticket.priority, CASE customer.tier WHEN 'platinum' THEN 'high' ELSE 'normal' END);
@@ -152,7 +153,7 @@ BEGIN
                 DETAIL = format('duplicate_ticket: order "%s" has %s', c360_insert_ticket.order_code, other),
                 HINT = 'allow_duplicate makes another one.';
         END IF;
-        number := nextval(numbers::regclass)::text;
+        number := nextval(sequence)::text;
         INSERT INTO c360.customer_tickets AS t (ticket_code, customer_id, type, priority, order_code, tracking_code,
             carrier, subject, description, products, original_cod, new_cod, refund_amount, reason, assignee, deadline,
             compensating, duplicate_allowed, created_by, created_at)
@@ -161,7 +162,7 @@ BEGIN
             c360_insert_ticket.carrier, c360_insert_ticket.subject, c360_insert_ticket.description,
             c360_insert_ticket.products, c360_insert_ticket.original_cod, c360_insert_ticket.new_cod,
             c360_insert_ticket.refund_amount, c360_insert_ticket.reason, c360_insert_ticket.assignee,
-            c360_insert_ticket.deadline, compensates, other IS NOT NULL, c360_insert_ticket.actor, c360_insert_ticket.at)
+            c360_insert_ticket.deadline, customer.compensates, other IS NOT NULL, c360_insert_ticket.actor, c360_insert_ticket.at)
         ON CONFLICT (order_code) WHERE compensating AND order_code IS NOT NULL AND NOT duplicate_allowed
             AND status <> 'cancelled' AND deleted_at IS NULL DO NOTHING
         RETURNING t.id, t.ticket_code INTO ticket_id, ticket_code;

@@ -93,9 +93,11 @@ CREATE INDEX customer_tickets_status_list_idx ON c360.customer_tickets (status,
     coalesce(deadline, 'infinity'::timestamptz), id) WHERE deleted_at IS NULL;
 COMMENT ON TABLE c360.customer_tickets IS 'Tickets of staff; deleted ones stay, with deleted_at';
 
+-- ticket_id has no foreign key: rows are written under the lock of the ticket,
+-- which is never removed, and the check would lock the ticket once more.
 CREATE TABLE c360.ticket_history (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    ticket_id   bigint NOT NULL REFERENCES c360.customer_tickets,
+    ticket_id   bigint NOT NULL,
     action      text NOT NULL,
     from_status text,
     to_status   text,
