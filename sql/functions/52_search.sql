@@ -11,8 +11,9 @@
 --   enough, so that goes first: 3,000 customers from where the page begins, for
 --   20 rows. What is so rare that this was not enough is in a short list.
 --
--- What has no trigram (two letters) is looked for at the beginnings of words,
--- two digits at the end of the phone, besides that walk.
+-- What has no trigram (two letters) or begins with what has none (a letter and
+-- a blank) is looked for at the beginnings of words, two digits at the end of
+-- the phone, besides that walk.
 
 CREATE FUNCTION @extschema@.c360_search_customers(query text, max_rows integer DEFAULT 20, after text DEFAULT NULL)
 RETURNS TABLE (customer_id bigint, phone text, name text, tier text, status text, wallet_total bigint, rank integer, cursor text)
@@ -30,8 +31,8 @@ DECLARE
     q constant text := @extschema@.c360_fold(c360_search_customers.query);
     q_like constant text := replace(replace(replace(q, '\', '\\'), '%', '\%'), '_', '\_');
     by_trigram constant boolean := q ~ '[a-z0-9]{3}|[a-z0-9]{2}[^a-z0-9]|[^a-z0-9][a-z0-9]';
-    is_word constant boolean := q ~ '^[a-z0-9]{2}$';
-    middle constant text := CASE WHEN is_word THEN '% ' ELSE '%' END || q_like || '%';
+    at_words constant boolean := q ~ '^[a-z0-9]{2}$|^[a-z0-9][^a-z0-9]';
+    middle constant text := CASE WHEN at_words THEN '% ' ELSE '%' END || q_like || '%';
     digits text;
     exact text;         -- a whole phone
     beginning text;     -- of a phone
@@ -157,7 +158,7 @@ BEGIN
                   (SELECT * FROM c360.customers k WHERE r = 90 AND char_length(part) = 2
                    AND reverse(k.phone) ~>=~ reverse(part) AND reverse(k.phone) ~<~ (reverse(part) || beyond) LIMIT candidates)
                   UNION ALL
-                  (SELECT * FROM c360.customers k WHERE r = 70 AND (by_trigram OR is_word)
+                  (SELECT * FROM c360.customers k WHERE r = 70 AND (by_trigram OR at_words)
                    AND k.name_folded LIKE middle AND k.id + 0 > from_id LIMIT candidates)
                   UNION ALL
                   (SELECT * FROM c360.customers k WHERE r = 50 AND by_trigram
@@ -166,8 +167,8 @@ BEGIN
                   (SELECT * FROM c360.customers k WHERE r = 50 AND NOT by_trigram
                    AND k.email_folded ~>=~ q AND k.email_folded ~<~ (q || beyond) LIMIT candidates)
                   UNION ALL
-                  (SELECT * FROM c360.customers k WHERE r = 30 AND (by_trigram OR is_word)
-                   AND (k.address_folded LIKE middle OR is_word AND k.address_folded LIKE q_like || '%')
+                  (SELECT * FROM c360.customers k WHERE r = 30 AND (by_trigram OR at_words)
+                   AND (k.address_folded LIKE middle OR at_words AND k.address_folded LIKE q_like || '%')
                    AND k.id + 0 > from_id LIMIT candidates)) AS c
             WHERE c.id > from_id AND c.id <> ALL (coalesce(found_ids, '{}'))
               AND r = greatest((former ->> c.id::text)::integer, CASE

@@ -104,6 +104,29 @@ SELECT count(*) > 0 AS some FROM c360_activity_list WHERE topic = 'wallets';
 SELECT c360_revoke('regress_c360_looker');
 DROP ROLE regress_c360_looker;
 
+-- pg_trgm may be in any schema, and its index comes back.
+BEGIN;
+SET LOCAL client_min_messages = warning;
+DROP EXTENSION pg_trgm CASCADE;
+CREATE SCHEMA "Elsewhere";
+CREATE EXTENSION pg_trgm SCHEMA "Elsewhere";
+SELECT c360_install() <> '' AS installed;
+SELECT test.search('quynh xoai');
+DROP EXTENSION pg_trgm CASCADE;
+SELECT c360_install() <> '' AS installed;
+SELECT e.extnamespace::regnamespace, to_regclass('c360.customers_search_idx'), to_regclass('c360.customer_phones_search_idx')
+FROM pg_extension e WHERE extname = 'pg_trgm';
+-- who may not create it is told what to do
+CREATE ROLE regress_c360_keeper;
+DROP SCHEMA c360 CASCADE;
+DROP EXTENSION pg_trgm CASCADE;
+CREATE SCHEMA c360 AUTHORIZATION regress_c360_keeper;
+GRANT USAGE ON SCHEMA test TO regress_c360_keeper;
+GRANT EXECUTE ON FUNCTION c360_install, c360_refuse_change, c360_settings_changed, c360_write_activity TO regress_c360_keeper;
+SET LOCAL ROLE regress_c360_keeper;
+SELECT test.error_of('SELECT c360_install()');
+ROLLBACK;
+
 \pset format unaligned
 \pset tuples_only on
 SELECT test.error_of(command) FROM (VALUES
