@@ -22,6 +22,8 @@ log_min_messages = log
 });
 $node->start;
 install($node, 'shop');
+# what is said of runs below is said of one job
+$node->safe_psql('shop', q{SELECT c360_set_job('carrier_deadlines', enabled => false)});
 
 my $runner_pid = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'c360 job runner' AND datname = 'shop'};
 my $next_phone = 0;
@@ -107,7 +109,7 @@ is(query("SELECT DISTINCT actor FROM c360.customer_activities WHERE event = 'wal
 is(query("SELECT t.created_at >= expires_at FROM c360.wallet_transactions t JOIN c360.virtual_credits v ON v.id = t.credit_id
         WHERE t.credit_id = $lot AND type = 'VIRTUAL_EXPIRE'"), 't', 'not before its time');
 is(query("SELECT status FROM c360.virtual_credits WHERE id = $later"), 'ACTIVE', 'another lot stays');
-poll(q{SELECT error IS NULL AND rows = 1 AND last_end >= last_start AND failures = 0 FROM c360_job_status}, 'the run has its row');
+poll(q{SELECT error IS NULL AND rows = 1 AND last_end >= last_start AND failures = 0 FROM c360_job_status WHERE job = 'expire_credits'}, 'the run has its row');
 is(query('SELECT DISTINCT started_by FROM c360.job_runs'), 'worker', 'it was the worker');
 is(query("SELECT count(*) FROM pg_locks WHERE locktype = 'userlock' AND objid <> 0"), '0', 'no lock of a job is left (0 is the publisher)');
 
@@ -164,7 +166,7 @@ query(q{
     CREATE TRIGGER no_room BEFORE INSERT ON c360.wallet_transactions FOR EACH ROW
         WHEN (NEW.type = 'VIRTUAL_EXPIRE') EXECUTE FUNCTION c360.no_room()});
 $lot = lot('200 milliseconds');
-poll(q{SELECT failures = 1 AND error = 'no room for this' AND next_run = last_end + interval '1 minute' FROM c360_job_status},
+poll(q{SELECT failures = 1 AND error = 'no room for this' AND next_run = last_end + interval '1 minute' FROM c360_job_status WHERE job = 'expire_credits'},
     'a failing job is recorded and waits');
 is(query(q{SELECT sqlstate FROM c360.job_runs ORDER BY id DESC LIMIT 1}), '53100', 'with its SQLSTATE');
 asleep();
@@ -172,12 +174,12 @@ asleep();
 my $pass = q{UPDATE c360.job_runs SET started_at = started_at - interval '1 hour', ended_at = ended_at - interval '1 hour';
              UPDATE c360.jobs SET since = '2020-01-01'};
 query($pass);
-poll(q{SELECT failures = 2 AND next_run = last_end + interval '2 minutes' FROM c360_job_status}, 'it fails again and waits longer');
+poll(q{SELECT failures = 2 AND next_run = last_end + interval '2 minutes' FROM c360_job_status WHERE job = 'expire_credits'}, 'it fails again and waits longer');
 is(query("SELECT status FROM c360.virtual_credits WHERE id = $lot"), 'ACTIVE', 'nothing of it stays');
 query('DROP TRIGGER no_room ON c360.wallet_transactions');
 query($pass);
 expired($lot, 'when the cause is gone it goes on');
-poll('SELECT failures = 0 AND error IS NULL FROM c360_job_status', 'and counts no failures any more');
+poll('SELECT failures = 0 AND error IS NULL FROM c360_job_status WHERE job = \'expire_credits\'', 'and counts no failures any more');
 
 # A constraint at COMMIT fails the run as well.
 query(q{
@@ -188,7 +190,7 @@ query(q{
     CREATE CONSTRAINT TRIGGER no_commit AFTER INSERT ON c360.wallet_transactions DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
         WHEN (NEW.type = 'VIRTUAL_EXPIRE') EXECUTE FUNCTION c360.no_commit()});
 $lot = lot('200 milliseconds');
-poll(q{SELECT failures = 1 AND error LIKE 'not at commit: %' AND last_end IS NOT NULL FROM c360_job_status},
+poll(q{SELECT failures = 1 AND error LIKE 'not at commit: %' AND last_end IS NOT NULL FROM c360_job_status WHERE job = 'expire_credits'},
     'a failure at commit is recorded, too');
 is(query("SELECT count(*) FROM pg_locks WHERE locktype = 'userlock' AND objid <> 0"), '0', 'and leaves no lock');
 query('DROP TRIGGER no_commit ON c360.wallet_transactions');
