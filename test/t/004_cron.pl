@@ -123,34 +123,37 @@ sub as
 
 sub registered
 {
-    return join ', ', rows_of($node, 'shop', q{SELECT concat_ws(' ', username, database, jobname, schedule, command) FROM cron.job ORDER BY jobid});
+    return join ', ', rows_of($node, 'shop', q{SELECT concat_ws(' ', username, database, jobname, schedule, command) FROM cron.job ORDER BY jobname});
 }
 
 my $jobs_by = q{SELECT value FROM c360_settings WHERE name = 'jobs_by'};
 my $entry = 'shop_jobs shop c360_expire_credits';
 my $call = q{CALL public.c360_perform_job('expire_credits')};
+# every six hours of the shop, as UTC has them
+my $other = q{shop_jobs shop c360_carrier_deadlines 0 5,11,17,23 * * * CALL public.c360_perform_job('carrier_deadlines')};
+my $schedule = q{SELECT schedule FROM c360_job_status WHERE job = 'expire_credits'};
 
 is(error_of($node, 'shop', 'SET ROLE shop_group; SELECT c360_schedule_jobs()')->{detail}, 'role_cannot_log_in: shop_group',
     'pg_cron could not log in as a group');
 is(registered() . $node->safe_psql('shop', $jobs_by), 'worker', 'nothing is registered');
-is(as('shop_jobs', 'SELECT c360_schedule_jobs()'), '1', 'a role registers the jobs');
-is(registered(), "$entry 0 * * * * $call", 'as itself');
+is(as('shop_jobs', 'SELECT c360_schedule_jobs()'), '2', 'a role registers the jobs');
+is(registered(), "$other, $entry 0 * * * * $call", 'as itself');
 is($node->safe_psql('shop', $jobs_by), 'pg_cron', 'and the worker leaves them');
-is(as('shop_jobs', 'SELECT c360_schedule_jobs()'), '1', 'once more');
-is(registered(), "$entry 0 * * * * $call", 'changes nothing');
+is(as('shop_jobs', 'SELECT c360_schedule_jobs()'), '2', 'once more');
+is(registered(), "$other, $entry 0 * * * * $call", 'changes nothing');
 as('shop_jobs', q{SELECT c360_set_job('expire_credits', '30 2 * * *')});
-is(registered(), "$entry 30 19 * * * $call", 'a changed schedule is changed there, in UTC');
+is(registered(), "$other, $entry 30 19 * * * $call", 'a changed schedule is changed there, in UTC');
 is(error_of($node, 'shop', q{SET ROLE shop_jobs; SELECT c360_set_job('expire_credits', '30 2 1 * *')})->{detail},
     'schedule_not_shiftable: "30 2 1 * *": its days fall into another month there', 'one that UTC cannot express is refused');
-is($node->safe_psql('shop', 'SELECT schedule FROM c360_job_status'), '30 2 * * *', 'and not stored');
+is($node->safe_psql('shop', $schedule), '30 2 * * *', 'and not stored');
 as('shop_jobs', q{SELECT c360_set_job('expire_credits', enabled => false)});
-is(registered(), '', 'a disabled job is not registered');
-is(as('shop_jobs', 'SELECT c360_schedule_jobs()'), '0', 'nor by registering all');
+is(registered(), $other, 'a disabled job is not registered');
+is(as('shop_jobs', 'SELECT c360_schedule_jobs()'), '1', 'nor by registering all');
 $node->safe_psql('shop', q{SELECT c360_set_job('expire_credits', '* * * * *', true)});
-is(registered(), "$entry * * * * * $call", 'a superuser enables it: it stays with its role');
+is(registered(), "$other, $entry * * * * * $call", 'a superuser enables it: it stays with its role');
 is(error_of($node, 'shop', qq{SET ROLE shop_admin; SELECT $_})->{detail}, 'pg_cron_role: shop_jobs', "another role is told whose they are: $_")
     foreach q{c360_set_job('expire_credits', '5 * * * *')}, 'c360_unschedule_jobs()', 'c360_schedule_jobs()';
-is(registered() . $node->safe_psql('shop', 'SELECT schedule FROM c360_job_status'), "$entry * * * * * $call* * * * *", 'and nothing changed');
+is(registered() . $node->safe_psql('shop', $schedule), "$other, $entry * * * * * $call* * * * *", 'and nothing changed');
 
 # From another database: the error says what to run where.
 install($node, 'shop2');
@@ -161,8 +164,9 @@ is($node->safe_psql('shop2', $jobs_by), 'worker', 'nothing changed');
 my ($there, $here) = $error->{hint} =~ /^Run there, as superuser: (.*;) Then run here: (.*;)$/ or die $error->{hint};
 $node->safe_psql('shop', $there);
 $node->safe_psql('shop2', $here);
-is($node->safe_psql('shop', q{SELECT concat_ws(' ', username, database, jobname, schedule, command) FROM cron.job WHERE database = 'shop2'}),
-    "postgres shop2 c360_expire_credits_shop2 * * * * * $call", 'the lines register it');
+is($node->safe_psql('shop', q{SELECT concat_ws(' ', username, database, jobname, schedule, command) FROM cron.job WHERE database = 'shop2'
+        ORDER BY jobname}), ($other =~ s/^shop_jobs shop (\w+)/postgres shop2 ${1}_shop2/r) . "\npostgres shop2 c360_expire_credits_shop2 * * * * * $call",
+    'the lines register them');
 
 # Both run.
 foreach my $db ('shop', 'shop2')
@@ -175,7 +179,7 @@ foreach my $db ('shop', 'shop2')
 
     ok($node->poll_query_until($db, q{SELECT status = 'EXPIRED' FROM c360.virtual_credits WHERE source_id = 'soon'}), "$db: pg_cron runs the job")
         or diag($node->safe_psql('shop', 'SELECT * FROM cron.job_run_details'));
-    ok($node->poll_query_until($db, q{SELECT error IS NULL AND last_end IS NOT NULL AND failures = 0 FROM c360_job_status}), "$db: the run has its row");
+    ok($node->poll_query_until($db, q{SELECT error IS NULL AND last_end IS NOT NULL AND failures = 0 FROM c360_job_status WHERE job = 'expire_credits'}), "$db: the run has its row");
     is($node->safe_psql($db, q{SELECT DISTINCT started_by FROM c360.job_runs}), 'pg_cron', "$db: it was pg_cron");
     is($node->safe_psql($db, q{SELECT DISTINCT actor || ' ' || session_user_name FROM c360.wallet_transactions t
             JOIN c360.virtual_credits v ON v.id = t.credit_id WHERE t.type = 'VIRTUAL_EXPIRE' AND source_id = 'soon'}),
@@ -183,14 +187,14 @@ foreach my $db ('shop', 'shop2')
     verify_is_empty($node, $db, "$db: the books are right");
 }
 
-is(as('shop_jobs', 'SELECT c360_unschedule_jobs()'), '1', 'the jobs are removed');
+is(as('shop_jobs', 'SELECT c360_unschedule_jobs()'), '2', 'the jobs are removed');
 is($node->safe_psql('shop', q{SELECT count(*) FROM cron.job WHERE database = 'shop'}), '0', 'from pg_cron');
 is($node->safe_psql('shop', $jobs_by), 'worker', 'and the worker has them again');
 is(as('shop_jobs', 'SELECT c360_unschedule_jobs()'), '0', 'once more there is none');
 # one role takes over from another
-is(as('shop_jobs', 'SELECT c360_schedule_jobs()'), '1', 'registered by one role');
-is($node->safe_psql('shop', 'SELECT c360_schedule_jobs()'), '1', 'and then by a superuser');
-is($node->safe_psql('shop', q{SELECT string_agg(username, ' ') FROM cron.job WHERE database = 'shop'}), 'postgres', 'it is his alone');
+is(as('shop_jobs', 'SELECT c360_schedule_jobs()'), '2', 'registered by one role');
+is($node->safe_psql('shop', 'SELECT c360_schedule_jobs()'), '2', 'and then by a superuser');
+is($node->safe_psql('shop', q{SELECT string_agg(DISTINCT username, ' ') FROM cron.job WHERE database = 'shop'}), 'postgres', 'it is his alone');
 # pg_cron goes
 $node->safe_psql('shop', 'DROP EXTENSION pg_cron CASCADE');
 is(error_of($node, 'shop', 'SELECT c360_schedule_jobs()')->{detail}, 'pg_cron_missing: the extension is not created', 'without pg_cron');
