@@ -9,11 +9,11 @@
 #   FUZZ_SECONDS   how long each fuzz target runs (20)
 #   SOAK_SECONDS   how long the soak test runs (40)
 #   TAP_TESTS      which TAP tests run ("test/t/*.pl")
-#   CHECK_PARTS    which parts run ("regress pgtap fuzz tap web")
+#   CHECK_PARTS    which parts run ("regress pgtap fuzz web tap")
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-parts=${CHECK_PARTS:-regress pgtap fuzz tap web}
+parts=${CHECK_PARTS:-regress pgtap fuzz web tap}
 pg_config=${PG_CONFIG:-pg_config}
 bindir=$("$pg_config" --bindir)
 pgxs_tests=$(dirname "$("$pg_config" --pgxs)")/../test
