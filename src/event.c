@@ -50,6 +50,23 @@ struct C360EventReader
 	C360Event	event;
 };
 
+const char *const c360_channels[C360_NCHANNELS] = {
+	[C360_WALLETS_CHANNEL] = "wallets",
+	[C360_TICKETS_CHANNEL] = "tickets",
+	[C360_CUSTOMERS_CHANNEL] = "customers",
+	[C360_BANK_CHANNEL] = "bank",
+};
+
+C360Channel
+c360_channel_named(const char *name)
+{
+	int			channel = 0;
+
+	while (channel < C360_NCHANNELS && strcmp(name, c360_channels[channel]) != 0)
+		channel++;
+	return channel;
+}
+
 /*
  * Reading
  */

@@ -11,6 +11,21 @@
 #include "lib/stringinfo.h"
 #include "storage.h"
 
+/* the channels; wallet:<phone> is a part of the first */
+typedef enum C360Channel
+{
+	C360_WALLETS_CHANNEL,
+	C360_TICKETS_CHANNEL,
+	C360_CUSTOMERS_CHANNEL,
+	C360_BANK_CHANNEL,
+	C360_NCHANNELS
+} C360Channel;
+
+extern const char *const c360_channels[C360_NCHANNELS];
+
+/* C360_NCHANNELS if there is none of that name */
+extern C360Channel c360_channel_named(const char *name);
+
 #define C360_PAYLOAD_LIMIT	7900	/* NOTIFY takes less than 8,000 bytes */
 
 typedef struct C360EventReader C360EventReader;

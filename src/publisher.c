@@ -74,20 +74,17 @@ static struct
 static int
 notify(const C360Event *event, const char *payload)
 {
-	static const char *const channels[] = {"wallets", "tickets", "customers", "bank"};
-	char		channel[NAMEDATALEN];
-	size_t		i = 0;
+	C360Channel channel = c360_channel_named(event->channel);
+	char		wallet[NAMEDATALEN];
 
-	while (i < lengthof(channels) && strcmp(event->channel, channels[i]) != 0)
-		i++;
-	if (i == lengthof(channels))
+	if (channel == C360_NCHANNELS)
 		return 0;
 	Async_Notify(event->channel, payload);
-	if (event->phone == NULL || strlen(event->phone) > C360_PHONE_MAX ||
-		strcmp(event->channel, "wallets") != 0)
+	if (channel != C360_WALLETS_CHANNEL || event->phone == NULL ||
+		strlen(event->phone) > C360_PHONE_MAX)
 		return 1;
-	snprintf(channel, sizeof(channel), "wallet:%s", event->phone);
-	Async_Notify(channel, payload);
+	snprintf(wallet, sizeof(wallet), "wallet:%s", event->phone);
+	Async_Notify(wallet, payload);
 	return 2;
 }
 

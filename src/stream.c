@@ -65,21 +65,32 @@ PG_FUNCTION_INFO_V1(c360_events);
  * Channels
  */
 
-static const struct
-{
-	const char *name;
-	C360Level	level;			/* the lowest that may read it */
-}			channel_defs[] = {
-	{"wallets", C360_LEVEL_AGENT},
-	{"tickets", C360_LEVEL_VIEWER},
-	{"customers", C360_LEVEL_VIEWER},
-	{"bank", C360_LEVEL_AGENT},
+/* the lowest level that may read each */
+static const C360Level channel_levels[C360_NCHANNELS] = {
+	[C360_WALLETS_CHANNEL] = C360_LEVEL_AGENT,
+	[C360_TICKETS_CHANNEL] = C360_LEVEL_VIEWER,
+	[C360_CUSTOMERS_CHANNEL] = C360_LEVEL_VIEWER,
+	[C360_BANK_CHANNEL] = C360_LEVEL_AGENT,
 };
+
+static C360Level
+require_level(Oid role)
+{
+	C360Level	level = c360_level_of(role);
+
+	if (level == C360_LEVEL_NONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("events are read with a level"),
+				 errdetail("no_level: role %s has none", GetUserNameFromId(role, false)),
+				 errhint("Let an admin give it one by c360_grant().")));
+	return level;
+}
 
 typedef struct Filter
 {
 	C360Level	level;
-	bool		wanted[lengthof(channel_defs)];
+	bool		wanted[C360_NCHANNELS];
 	List	   *phones;			/* canonical, of wallet:<phone> */
 } Filter;
 
@@ -97,14 +108,14 @@ static void
 want(Filter *filter, const char *name)
 {
 	static const char prefix[] = "wallet:";
+	C360Channel channel = c360_channel_named(name);
 	char	   *phone;
 
-	for (size_t i = 0; i < lengthof(channel_defs); i++)
-		if (strcmp(name, channel_defs[i].name) == 0)
-		{
-			filter->wanted[i] = true;
-			return;
-		}
+	if (channel != C360_NCHANNELS)
+	{
+		filter->wanted[channel] = true;
+		return;
+	}
 	phone = palloc(C360_PHONE_MAX + 1);
 	if (strncmp(name, prefix, strlen(prefix)) != 0 ||
 		!c360_phone_normalize(name + strlen(prefix), strlen(name) - strlen(prefix), phone))
@@ -150,8 +161,8 @@ wants_all(const Filter *filter)
 {
 	bool		all = true;
 
-	for (size_t i = 0; i < lengthof(channel_defs); i++)
-		all &= filter->wanted[i] && filter->level >= channel_defs[i].level;
+	for (int i = 0; i < C360_NCHANNELS; i++)
+		all &= filter->wanted[i] && filter->level >= channel_levels[i];
 	return all;
 }
 
@@ -159,18 +170,14 @@ wants_all(const Filter *filter)
 static const char *
 channel_for(const Filter *filter, const C360Event *event)
 {
+	C360Channel channel = c360_channel_named(event->channel);
 	ListCell   *cell;
 
-	for (size_t i = 0; i < lengthof(channel_defs); i++)
-	{
-		if (strcmp(event->channel, channel_defs[i].name) != 0)
-			continue;
-		if (filter->level < channel_defs[i].level)
-			return NULL;
-		if (filter->wanted[i])
-			return channel_defs[i].name;
-	}
-	if (event->phone == NULL || strcmp(event->channel, "wallets") != 0)
+	if (channel == C360_NCHANNELS || filter->level < channel_levels[channel])
+		return NULL;
+	if (filter->wanted[channel])
+		return c360_channels[channel];
+	if (channel != C360_WALLETS_CHANNEL || event->phone == NULL)
 		return NULL;
 	foreach(cell, filter->phones)
 		if (strcmp(event->phone, lfirst(cell)) == 0)
@@ -433,13 +440,7 @@ c360_events_since(PG_FUNCTION_ARGS)
 	read_channels(&page.filter, channels_argument(fcinfo, 1));
 	page.max_rows = max_rows_argument(fcinfo, 2);
 	c360_act_as_owner(&caller);
-	page.filter.level = c360_level_of(role);
-	if (page.filter.level == C360_LEVEL_NONE)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("events are read with a level"),
-				 errdetail("no_level: role %s has none", GetUserNameFromId(role, false)),
-				 errhint("Let an admin give it one by c360_grant().")));
+	page.filter.level = require_level(role);
 	c360_materialize(fcinfo);
 	page.sink = fcinfo->resultinfo;
 	since(&page, after);
@@ -482,17 +483,11 @@ open_stream(PG_FUNCTION_ARGS)
 	8, {BYTEAOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT8OID, OIDOID, INT8OID}};
 	Oid			role = opening_role;
 	Filter		filter = {0};
-	C360Level	level = c360_level_of(role);
+	C360Level	level = require_level(role);
 	char	   *pass;
 	Datum		values[8];
 
 	read_channels(&filter, channels_argument(fcinfo, 0));
-	if (level == C360_LEVEL_NONE)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("events are read with a level"),
-				 errdetail("no_level: role %s has none", GetUserNameFromId(role, false)),
-				 errhint("Let an admin give it one by c360_grant().")));
 	pass = random_pass();
 	values[0] = hash_of(pass);
 	values[1] = CStringGetTextDatum(GetUserNameFromId(role, false));

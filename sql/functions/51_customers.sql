@@ -476,7 +476,7 @@ BEGIN
                                       ORDER BY f.until DESC),
                'orders', jsonb_build_object(
                    'total', coalesce(o.total, 0), 'delivered', coalesce(o.delivered, 0),
-                   'returned', coalesce(o.returned, 0), 'spent', coalesce(o.spent, 0),
+                   'returned', coalesce(o.returned, 0), 'spent', CASE WHEN sees_money THEN coalesce(o.spent, 0) END,
                    'first_order_at', o.first_order_at, 'last_order_at', o.last_order_at,
                    'return_rate', round(100.0 * o.decided_returned / nullif(o.decided, 0), 2)))
     INTO customer
@@ -607,7 +607,10 @@ DECLARE
     left_over text;
 BEGIN
     PERFORM @extschema@.c360_become_owner();
-    -- the wallet first, so that no money comes while we look; one that never moved has no row yet
+    -- tickets before the wallet, as when one is resolved; both before the
+    -- customer, so that no money comes while we look; a wallet that never moved
+    -- has no row yet
+    PERFORM FROM c360.customer_tickets AS t WHERE t.customer_id = erased ORDER BY t.id FOR UPDATE;
     INSERT INTO c360.customer_wallets (customer_id) VALUES (erased) ON CONFLICT DO NOTHING;
     SELECT w.balance, w.virtual_balance INTO wallet FROM c360.customer_wallets AS w
     WHERE w.customer_id = erased FOR NO KEY UPDATE;

@@ -422,6 +422,30 @@ foreach my $db ('shop', 'elsewhere')
     $holder->quit;
 }
 
+# It can tick, but not notify, for longer than one tick, and then ends: its
+# successor announces all of them. Settings that are away fail the notifying
+# alone; events are written as the functions do, which need settings, too.
+{
+    my $event = sub {
+        my $ticks = $node->safe_psql('shop', 'SELECT max(id) FROM c360.event_ticks');
+
+        $node->safe_psql('shop', qq{
+            INSERT INTO c360.customer_activities (xact, topic, event, customer_id, payload, actor, session_user_name, created_at)
+            VALUES (pg_current_xact_id(), 'customers', 'customer.updated', 1, '{"note": "$_[0]"}', 'an', 'an', clock_timestamp())});
+        $node->poll_query_until('shop', "SELECT max(id) > $ticks FROM c360.event_ticks") or die 'no tick';
+    };
+
+    heard($everything);
+    $node->safe_psql('shop', 'ALTER TABLE c360.settings RENAME TO settings_away');
+    $event->($_) foreach qw(a1 b1 c1);
+    is(scalar(heard($everything)), 0, 'ticks go on while nothing can be announced');
+    restart_publisher($node, 'shop');
+    $event->('d1');
+    $node->safe_psql('shop', 'ALTER TABLE c360.settings_away RENAME TO settings');
+    is(join(' ', map { name_of($_->{payload}) } heard_until($everything, 'd1')), 'a1 b1 c1 d1',
+        'a publisher announces every tick that the one before it did not');
+}
+
 # It dies right after a tick, before notifying: its successor does that. The
 # tick is written by hand here, while there is no publisher.
 {
