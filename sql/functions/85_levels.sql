@@ -97,6 +97,8 @@ AS $$
 
     ('c360_become_owner', 'internal'),
     ('c360_change_job', 'admin'),
+    ('c360_changes_begin', 'internal'),
+    ('c360_changes_end', 'internal'),
     ('c360_count_orders', 'internal'),
     ('c360_current_actor', 'internal'),
     ('c360_insert_ticket', 'internal'),

@@ -80,6 +80,8 @@ my @rows = (
                ('expire_credits', '2026-01-03', '2026-01-04', 0, 'no', 'XX000', 'an')} ],
     [ audit_logs => q{INSERT INTO c360.audit_logs (at, function, sqlstate, message, detail, actor, session_user_name)
         VALUES ('2026-01-01', 'c360_wallet', 'PT404', 'no such customer', NULL, 'an', 'an')} ],
+    [ consumers => q{INSERT INTO c360.consumers (name, history, snapshot, state)
+        VALUES ('old', 'another', '3:5:4', '{"day": "2026-01-01"}')} ],
     [ event_epochs => q{INSERT INTO c360.event_epochs
             (number, epoch, system_identifier, database_id, ticks_id, timeline, first_tick)
         VALUES (1, 4711, 4712, 5, 6, 1, 1)} ],

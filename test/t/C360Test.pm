@@ -99,7 +99,8 @@ our @READS = (
 # Routines that nobody calls by themselves: triggers' functions are left out
 # by their type; these work only inside c360's own functions, reads included,
 # and c360_schedule_jobs needs pg_cron.
-our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_current_actor c360_write_activity
+our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_changes_begin
+    c360_changes_end c360_current_actor c360_write_activity
     c360_save_customer
     c360_require_customer c360_require_job c360_list_jobs c360_job_plan c360_change_job c360_job_function c360_job_expire_credits
     c360_job_lock c360_job_unlock c360_job_open c360_job_note c360_job_begin c360_job_batch c360_job_end
