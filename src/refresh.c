@@ -29,6 +29,7 @@
 #include "pgstat.h"
 #include "storage/buffile.h"
 #include "tcop/dest.h"
+#include "tcop/utility.h"
 #include "utils/array.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
@@ -753,6 +754,9 @@ c360_score_customer(PG_FUNCTION_ARGS)
 Datum
 c360_report_progress(PG_FUNCTION_ARGS)
 {
+	if (PG_ARGISNULL(0))
+		c360_missing_argument("progress");
+	PreventCommandIfReadOnly("c360_report_progress");
 	pgstat_report_activity(STATE_RUNNING, text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	PG_RETURN_VOID();
 }

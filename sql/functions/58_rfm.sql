@@ -45,12 +45,13 @@ Answer: customers looked at, and how many changed.
 Errors: 25006 read only; 55000 not installed, bounds_missing, bounds_out_of_order, segments_missing.';
 
 CREATE FUNCTION @extschema@.c360_report_progress(progress text) RETURNS void
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'c360_report_progress';
 COMMENT ON FUNCTION @extschema@.c360_report_progress(text) IS
 'Internal: shows in pg_stat_activity how far a run is.
 
-progress: in place of the query.';
+progress: in place of the query.
+Errors: 22004 NULL; 25006 read only.';
 
 -- What touches the tables of a run.
 
