@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $days = $ENV{RFM_DAYS} // 60;
-my $customers = $ENV{RFM_CUSTOMERS} // 10000;
+my $customers = $ENV{RFM_CUSTOMERS} // 6000;
 my $node = new_node('rfm');
 
 $node->append_conf('postgresql.conf', q{
@@ -175,7 +175,7 @@ for my $kind ('CALL c360_refresh_rfm_all()', q{SELECT c360_run_job('refresh_rfm'
     $node->safe_psql('shop', q{
         CREATE FUNCTION reference.stop() RETURNS trigger LANGUAGE plpgsql AS
             $$ BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NEW; END $$;
-        CREATE TRIGGER stop BEFORE INSERT ON c360.customer_rfm FOR EACH ROW WHEN (NEW.customer_id > 5000) EXECUTE FUNCTION reference.stop()});
+        CREATE TRIGGER stop BEFORE INSERT ON c360.customer_rfm FOR EACH ROW WHEN (NEW.customer_id > 3000) EXECUTE FUNCTION reference.stop()});
     my $holder = $node->background_psql('shop');
     $holder->query_safe('SELECT pg_advisory_lock(4711)');
     my $walk = $node->background_psql('shop', on_error_stop => 0);
@@ -191,7 +191,7 @@ for my $kind ('CALL c360_refresh_rfm_all()', q{SELECT c360_run_job('refresh_rfm'
     eval { $holder->quit };
     $node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
     cmp_ok($node->safe_psql('shop', 'SELECT count(*) FROM c360.customer_rfm'), '>', 0, 'what was committed stays');
-    cmp_ok($node->safe_psql('shop', 'SELECT count(*) FROM c360.customer_rfm WHERE customer_id > 5000'), '==', 0, 'and no more');
+    cmp_ok($node->safe_psql('shop', 'SELECT count(*) FROM c360.customer_rfm WHERE customer_id > 3000'), '==', 0, 'and no more');
     $node->safe_psql('shop', 'DROP TRIGGER stop ON c360.customer_rfm; DROP FUNCTION reference.stop()');
     $node->safe_psql('shop', "SELECT reference.place_orders('K$pid', 20, '$day')");
     $node->safe_psql('shop', $kind);
@@ -204,10 +204,10 @@ for my $kind ('CALL c360_refresh_rfm_all()', q{SELECT c360_run_job('refresh_rfm'
 my ($first, $second) = split /\|/, $node->safe_psql('shop', q{
     SELECT min(customer_id), max(customer_id) FROM c360.customer_rfm JOIN c360.customers c ON c.id = customer_id
     WHERE r = 5 AND m < 5 AND tier IN ('new', 'silver') AND NOT tier_locked});
-my $client = $node->background_psql('shop');
-$client->query_safe("BEGIN; SELECT FROM c360.customers WHERE id = $second FOR UPDATE; SELECT FROM c360.customer_rfm WHERE customer_id = $first FOR UPDATE");
 $node->safe_psql('shop', qq{INSERT INTO c360.customer_orders (customer_id, order_code, amount, status, ordered_at)
     SELECT c, format('BUSY%s-%s', c, k), 20000000, 'delivered', now() - interval '40 days' FROM unnest(ARRAY[$first, $second]) c, generate_series(1, 12) k});
+my $client = $node->background_psql('shop');
+$client->query_safe("BEGIN; SELECT FROM c360.customers WHERE id = $second FOR UPDATE; SELECT FROM c360.customer_rfm WHERE customer_id = $first FOR UPDATE");
 $node->safe_psql('shop', 'SET statement_timeout = 60000; SELECT c360_refresh_rfm()');
 is($node->safe_psql('shop', "SELECT string_agg(customer_id::text, ' ' ORDER BY customer_id) FROM c360.rfm_queue"), join(' ', sort { $a <=> $b } $first, $second),
     'locked customers are queued');
