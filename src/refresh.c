@@ -33,6 +33,7 @@
 #include "utils/array.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -73,7 +74,7 @@ enum FactColumn
 static C360Query facts_of_ids = {CUSTOMER_FACTS
 	"FROM c360.customers c "
 	"CROSS JOIN LATERAL (SELECT " ORDER_FACTS "AND customer_id = c.id) o "
-	"LEFT JOIN c360.customer_rfm s ON s.customer_id = c.id "
+	"LEFT JOIN LATERAL (SELECT * FROM c360.customer_rfm k WHERE k.customer_id = c.id OFFSET 0) s ON true "
 "WHERE c.id = ANY ($2)", 2, {TIMESTAMPTZOID, INT8ARRAYOID}};
 
 static C360Query facts_of_range = {CUSTOMER_FACTS
@@ -107,6 +108,7 @@ typedef struct Change
 	int64		frequency;
 	int64		monetary;
 	const char *segment;
+	char	   *phone;			/* read with the lock; NULL = erased */
 } Change;
 
 /* Changes in memory, and before them those that were put into a file. */
@@ -265,10 +267,23 @@ no_end(DestReceiver *self)
 {
 }
 
-/* Values behind the first; connected to SPI. */
+/* Until c360_call() or whoever else opened the nest level ends it. */
+static void
+plan_without(const char *const *methods)
+{
+	for (; *methods != NULL; methods++)
+		(void) set_config_option(*methods, "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
+ * Values behind the first; connected to SPI. A part of the customers is read
+ * by indexes, whatever the planner knows of the tables, and is not worth a
+ * compiler.
+ */
 static void
 examine(Receiver *receiver, C360Query *query, Datum *values, bool read_only)
 {
+	static const char *const by_index[] = {"jit", "enable_seqscan", NULL};
 	SPIExecuteOptions options = {0};
 	ParamListInfo params = makeParamList(query->nargs);
 
@@ -296,6 +311,8 @@ examine(Receiver *receiver, C360Query *query, Datum *values, bool read_only)
 			elog(ERROR, "could not prepare \"%s\"", query->text);
 		query->plan = plan;
 	}
+	if (query != &facts_of_all)
+		plan_without(by_index);
 	options.params = params;
 	options.read_only = read_only;
 	options.dest = &receiver->pub;
@@ -476,9 +493,10 @@ position_of(const Chunk *chunk, uint64 row)
 static void
 lock_customers(Chunk *chunk)
 {
-	static C360Query select = {"SELECT id, tier, tier_locked FROM c360.customers WHERE id = ANY ($1) "
+	static C360Query select = {"SELECT id, tier, tier_locked, phone FROM c360.customers WHERE id = ANY ($1) "
 		"ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
 	1, {INT8ARRAYOID}};
+	MemoryContext context = CurrentMemoryContext;
 	bool	   *locked = palloc0(chunk->count);
 	Datum		values[1];
 
@@ -495,6 +513,13 @@ lock_customers(Chunk *chunk)
 		locked[position] = !changes_tier(change) ||
 			(tier_of(own_value(i, 2, &isnull)) == change->from_tier &&
 			 !DatumGetBool(own_value(i, 3, &isnull)));
+		if (changes_tier(change))
+		{
+			Datum		phone = own_value(i, 4, &isnull);
+
+			change->phone = isnull ? NULL :
+				MemoryContextStrdup(context, TextDatumGetCString(phone));
+		}
 	}
 	SPI_freetuptable(SPI_tuptable);
 	keep_locked(chunk, needs_customer, locked);
@@ -519,14 +544,19 @@ lock_scores(Chunk *chunk)
 	keep_locked(chunk, is_stored, locked);
 }
 
+/* And how many more or fewer customers each segment has. */
 static void
 write_history(const Chunk *chunk)
 {
 	static C360Query insert = {
+		"WITH h AS ("
 		"INSERT INTO c360.rfm_history (customer_id, day, from_segment, to_segment, from_tier, to_tier) "
-		"SELECT t.id, $5, s.segment, nullif(t.segment, ''), t.from_tier, t.to_tier "
-		"FROM unnest($1, $2, $3, $4) AS t (id, segment, from_tier, to_tier) "
-		"LEFT JOIN c360.customer_rfm s ON s.customer_id = t.id",
+		"SELECT t.id, $5, (SELECT s.segment FROM c360.customer_rfm s WHERE s.customer_id = t.id), "
+		"nullif(t.segment, ''), t.from_tier, t.to_tier "
+		"FROM unnest($1, $2, $3, $4) AS t (id, segment, from_tier, to_tier) RETURNING from_segment, to_segment) "
+		"INSERT INTO c360.rfm_counts (segment, customers) SELECT m.segment, sum(m.customers) "
+		"FROM (SELECT from_segment, -1 FROM h UNION ALL SELECT to_segment, 1 FROM h) AS m (segment, customers) "
+		"WHERE m.segment IS NOT NULL GROUP BY m.segment HAVING sum(m.customers) <> 0",
 		5, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, DATEOID}
 	};
 	Datum		values[5];
@@ -581,20 +611,17 @@ static void
 announce_tier(C360Store *store, const Change *change)
 {
 	C360Activity activity = {.topic = "customers",.event = "customer.tier_changed",.reference_type = "customer"};
-	C360Row    *customer = c360_find(store, C360_CUSTOMER_BY_ID, Int64GetDatum(change->id));
 	C360Json	json = {0};
 
 	c360_json_begin_object(&json, NULL);
-	if (customer != NULL && !c360_is_null(customer, CUSTOMER_phone))
-		c360_json_text(&json, "phone", c360_get_text(customer, CUSTOMER_phone));
+	if (change->phone != NULL)
+		c360_json_text(&json, "phone", change->phone);
 	c360_json_text(&json, "from", c360_tier_name(change->from_tier));
 	c360_json_text(&json, "to", c360_tier_name(change->to_tier));
 	c360_json_bool(&json, "tier_locked", false);
 	c360_json_text(&json, "reason", "rfm");
 	c360_json_text(&json, "segment", change->scored ? change->segment : NULL);
 	c360_json_end_object(&json);
-	if (customer != NULL)
-		c360_row_done(customer);
 	activity.customer_id = change->id;
 	activity.reference_id = change->id;
 	activity.payload = c360_json_finish(&json);
@@ -643,11 +670,13 @@ write_chunk(Change *changes, int count, DateADT today)
 static void
 write_changes(Receiver *receiver)
 {
+	static const char *const one_by_one[] = {"jit", "enable_seqscan", "enable_hashjoin", "enable_mergejoin", NULL};
 	Changes    *changes = &receiver->changes;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "c360 scores to write",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 
+	plan_without(one_by_one);
 	for (int done = 0; done < changes->count; done += CHUNK)
 	{
 		write_chunk(changes->kept + done, Min(CHUNK, changes->count - done), receiver->today);

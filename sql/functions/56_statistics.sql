@@ -191,12 +191,9 @@ BEGIN
         INTO bank FROM c360.balance_history b
         WHERE b.transaction_date >= midnight AND b.transaction_date < tomorrow;
     END IF;
-    EXECUTE 'SELECT jsonb_object_agg(n.segment, n.customers)
-             FROM (SELECT s.segment, count(*) AS customers FROM c360.customer_rfm s GROUP BY s.segment) n' INTO rfm;
-    rfm := jsonb_build_object('segments', rfm);
-    IF rfm = '{"segments": null}' THEN
-        rfm := NULL;
-    END IF;
+    SELECT CASE WHEN count(*) > 0 THEN jsonb_build_object('segments', jsonb_object_agg(n.segment, n.customers)) END INTO rfm
+    FROM (SELECT k.segment, sum(k.customers) AS customers FROM c360.rfm_counts k
+          GROUP BY k.segment HAVING sum(k.customers) > 0) n;
     RETURN jsonb_build_object('at', this_moment, 'date', today, 'customers', customers, 'orders', orders,
                               'tickets', tickets, 'wallets', wallets, 'bank', bank,
                               'rfm', rfm);

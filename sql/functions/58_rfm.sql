@@ -59,6 +59,7 @@ Errors: 22004 NULL; 25006 read only.';
 -- is due by the calendar.
 CREATE FUNCTION @extschema@.c360_rfm_fill_queue(since pg_snapshot, today date) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -86,19 +87,27 @@ BEGIN
     PERFORM @extschema@.c360_become_owner();
     IF c360_rfm_queue_end.emptied THEN
         DELETE FROM c360.rfm_queue;
+        WITH gone AS (DELETE FROM c360.rfm_counts)
+        INSERT INTO c360.rfm_counts (segment, customers)
+        SELECT s.segment, count(*) FROM c360.customer_rfm AS s GROUP BY s.segment;
+    ELSE
+        WITH gone AS (DELETE FROM c360.rfm_counts RETURNING *)
+        INSERT INTO c360.rfm_counts (segment, customers)
+        SELECT g.segment, sum(g.customers) FROM gone AS g GROUP BY g.segment HAVING sum(g.customers) <> 0;
     END IF;
     RETURN (SELECT coalesce(max(q.id), 0) FROM c360.rfm_queue AS q);
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_rfm_queue_end(boolean) IS
-'Internal: the last row of the queue.
+'Internal: the last row of the queue; adds up the rows that count segments.
 
-emptied: whether to empty it first: all customers will be looked at.
+emptied: whether to empty the queue first, and to count anew: all customers will be looked at.
 Answer: its id, 0 without any.
 Errors: 25006 read only; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_rfm_take_queue(after bigint, upto bigint, max_rows integer,
     OUT ids bigint[], OUT last_id bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -120,6 +129,7 @@ Errors: 25006 read only; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_rfm_range_end(after bigint, max_rows integer) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off SET jit = off
 AS $$
 BEGIN
     PERFORM @extschema@.c360_become_owner();
@@ -168,10 +178,9 @@ DECLARE
     distribution jsonb;
 BEGIN
     PERFORM @extschema@.c360_become_owner();
-    -- EXECUTE lets the server use parallel workers, which it does not for INTO alone.
-    EXECUTE 'SELECT coalesce(jsonb_object_agg(n.segment, n.customers), ''{}'')
-             FROM (SELECT s.segment, count(*) AS customers FROM c360.customer_rfm AS s GROUP BY s.segment) AS n'
-    INTO distribution;
+    SELECT coalesce(jsonb_object_agg(n.segment, n.customers), '{}') INTO distribution
+    FROM (SELECT k.segment, sum(k.customers) AS customers FROM c360.rfm_counts AS k
+          GROUP BY k.segment HAVING sum(k.customers) > 0) AS n;
     RETURN distribution;
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_rfm_distribution() IS

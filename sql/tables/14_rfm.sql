@@ -75,6 +75,15 @@ CREATE TABLE c360.rfm_queue (
 );
 COMMENT ON TABLE c360.rfm_queue IS 'Customers that a refresh has yet to look at';
 
+-- How many customers each segment has: the sum of its rows. Whoever moves
+-- customers adds rows of how many more or fewer, and waits for nobody; each run
+-- begins by adding them up.
+CREATE TABLE c360.rfm_counts (
+    segment   text NOT NULL,
+    customers bigint NOT NULL
+);
+COMMENT ON TABLE c360.rfm_counts IS 'Customers of each segment; sum the rows';
+
 -- All that scoring asks of an order, so that it need not visit the table.
 CREATE INDEX customer_orders_scoring_idx ON c360.customer_orders (customer_id, ordered_at) INCLUDE (amount, status);
 DROP INDEX c360.customer_orders_customer_id_ordered_at_idx;

@@ -86,6 +86,7 @@ my @rows = (
         VALUES (1, 5000, 1, '2026-01-01', '2026-01-09', 5, 1, 1, 'New_Customer')} ],
     [ rfm_history => q{INSERT INTO c360.rfm_history (customer_id, day, to_segment, from_tier, to_tier)
         VALUES (1, '2026-01-01', 'New_Customer', 'new', 'new')} ],
+    [ rfm_counts => q{INSERT INTO c360.rfm_counts (segment, customers) VALUES ('New_Customer', 1)} ],
     [ rfm_queue => q{INSERT INTO c360.rfm_queue (customer_id) VALUES (1)} ],
     [ event_epochs => q{INSERT INTO c360.event_epochs
             (number, epoch, system_identifier, database_id, ticks_id, timeline, first_tick)
