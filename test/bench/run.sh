@@ -304,13 +304,19 @@ measure_rfm() {
     local dir alone beside
     dir=$(mktemp -d)
     rfm() { psql -X -q -At -v ON_ERROR_STOP=1 -d rfm "$@"; }
+    took() {
+        local start
+        start=$(date +%s.%N)
+        rfm -c "$1" >/dev/null
+        awk -v s="$start" -v e="$(date +%s.%N)" 'BEGIN {printf "%.1f", e - s}'
+    }
     value() { awk -F'|' -v what="$1" '$1 == what {print $2}' "$dir/times"; }
     echo "preparing: $rfm_customers customers, $rfm_orders orders" >&2
     createdb rfm
     rfm -c 'CREATE EXTENSION c360' -c 'SELECT c360_install()' >/dev/null
     rfm -v customers="$rfm_customers" -v orders="$rfm_orders" -f rfm_load.sql >/dev/null
     row "first refresh of $rfm_customers customers with $rfm_orders orders: everything is new" \
-        "$(rfm -c "SELECT clock_timestamp() AS t \gset" -c 'SELECT c360_refresh_rfm()' -c "SELECT round(extract(epoch FROM clock_timestamp() - :'t')::numeric, 1)" 2>/dev/null | tail -n 1) s" ""
+        "$(took 'SELECT c360_refresh_rfm()') s" ""
     rfm -v touched=$((rfm_customers / 100)) -v sample=$((rfm_customers / 50)) -f rfm.sql 2>/dev/null >"$dir/times"
     row "full refresh of a new day, $(value changed | cut -d. -f1) rows and $(value 'new tiers' | cut -d. -f1) tiers change: $(value full) s, against GROUP BY ($(value group) s) and UPDATE of the same rows ($(value update) s) and tiers ($(value 'update tiers') s)" \
         "$(awk -v f="$(value full)" -v g="$(value group)" -v u="$(value update)" -v t="$(value 'update tiers')" 'BEGIN {printf "%.2f", f / (g + u + t)}') ×" "≤ 1.3 ×"
@@ -327,7 +333,7 @@ measure_rfm() {
     (cd "$dir" && exec pgbench -n -M prepared -c 1 -T 3600 -D customers="$rfm_customers" -l --log-prefix=beside -f "$OLDPWD/rfm_client.sql" rfm >/dev/null 2>&1) &
     beside=$!
     row "CALL c360_refresh_rfm_all() after a change of rules" \
-        "$(rfm -c "SELECT clock_timestamp() AS t \gset" -c 'CALL c360_refresh_rfm_all()' -c "SELECT round(extract(epoch FROM clock_timestamp() - :'t')::numeric, 1)" | tail -n 1) s" ""
+        "$(took 'CALL c360_refresh_rfm_all()') s" ""
     kill $beside
     wait $beside 2>/dev/null || true
     for alone in alone beside; do
