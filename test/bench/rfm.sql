@@ -1,8 +1,8 @@
 -- Times of a refresh and of the same work by other means, in seconds, one row
--- each. The changes are those of a day: it is tomorrow, and :touched
--- customers ordered.
+-- each. The changes are those of a day: it is tomorrow, and some customers
+-- ordered.
 --
---   :touched    customers with a new order, of the incremental run
+--   :touched    customers of the incremental run
 --   :sample     customers that the PL/pgSQL function is called for
 CREATE FUNCTION pg_temp.seconds(statement text) RETURNS float8 LANGUAGE plpgsql AS $$
 DECLARE
@@ -84,13 +84,22 @@ INSERT INTO times SELECT 'update tiers', pg_temp.seconds('UPDATE peer.customers 
     FROM changed n WHERE n.customer_id = p.id AND n.new_tier');
 DROP TABLE peer.customers;
 INSERT INTO times SELECT 'full, nothing changes', pg_temp.seconds(format('SELECT c360_refresh_rfm_on(true, %L)', :'tomorrow')) FROM generate_series(1, 3);
--- a share of the customers ordered since
+-- a share of the customers since: half of them, who ordered this month, ordered
+-- again, the other half had an order delivered
+CREATE TEMP TABLE recent AS SELECT customer_id, min(id) AS order_id FROM c360.customer_orders
+WHERE ordered_at > now() - interval '30 days' GROUP BY customer_id ORDER BY random() LIMIT :touched;
 INSERT INTO c360.customer_orders (customer_id, order_code, amount, status, ordered_at)
-SELECT c.id, format('BMT%s-%s', c.id, nextval('run')), 300000, 'delivered', now()
-FROM (SELECT id FROM c360.customers ORDER BY random() LIMIT :touched) c;
+SELECT customer_id, format('BMT%s', nextval('run')), 300000, 'pending', now() FROM recent WHERE customer_id % 2 = 0;
+UPDATE c360.customer_orders o SET status = 'delivered', xact = pg_current_xact_id() FROM recent r WHERE o.id = r.order_id AND r.customer_id % 2 = 1;
 CHECKPOINT;
 INSERT INTO times SELECT 'incremental', pg_temp.seconds(format('SELECT c360_refresh_rfm_on(false, %L)', :'tomorrow'));
 INSERT INTO times SELECT 'examined', (state ->> 'examined')::float8 FROM c360.consumers WHERE name = 'rfm';
+-- as many customers at random: most of them have not ordered for long and change their tier
+INSERT INTO c360.customer_orders (customer_id, order_code, amount, status, ordered_at)
+SELECT c.id, format('BMR%s', nextval('run')), 300000, 'delivered', now()
+FROM (SELECT id FROM c360.customers ORDER BY random() LIMIT :touched) c;
+CHECKPOINT;
+INSERT INTO times SELECT 'at random', pg_temp.seconds(format('SELECT c360_refresh_rfm_on(false, %L)', :'tomorrow'));
 INSERT INTO times SELECT 'incremental, a day later', pg_temp.seconds(format('SELECT c360_refresh_rfm_on(false, %L)', date :'tomorrow' + 1));
 INSERT INTO times SELECT 'due', (state ->> 'examined')::float8 FROM c360.consumers WHERE name = 'rfm';
 SELECT format('SELECT count(peer.score_one(id, %L)) FROM (SELECT id FROM c360.customers ORDER BY id LIMIT %s) c', date :'tomorrow' + 1, :sample) AS one_by_one \gset
