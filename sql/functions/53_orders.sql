@@ -3,7 +3,8 @@
 -- Functions that call others stay the owner of the extension, who alone may
 -- call all of them, and touch no table; those that touch tables become the
 -- owner of these and write the activity of what they did. Locks: the ticket,
--- then the wallet, then the totals of the customer's orders, then the customer.
+-- then the wallet, then the customer's key (so that erasing him and changing
+-- his number wait), then the totals of his orders, then the rest of his row.
 
 CREATE FUNCTION @extschema@.c360_put_order(phone text, order_code text, amount bigint, ordered_at timestamptz,
     status text, OUT order_id bigint, OUT customer_id bigint, OUT changed boolean)
@@ -17,7 +18,8 @@ DECLARE
     blocked_since timestamptz;
 BEGIN
     PERFORM @extschema@.c360_become_owner();
-    SELECT c.id INTO buyer FROM c360.customers AS c WHERE c.phone = c360_put_order.phone;
+    -- as the foreign key will; the order is for whoever has the number when it is written
+    SELECT c.id INTO buyer FROM c360.customers AS c WHERE c.phone = c360_put_order.phone FOR KEY SHARE;
     IF buyer IS NULL THEN
         RETURN;
     END IF;
