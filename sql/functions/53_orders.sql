@@ -175,9 +175,10 @@ BEGIN
     ELSIF c360_record_order.amount < 0 THEN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'amount must not be negative',
             DETAIL = 'invalid_amount: amount is ' || c360_record_order.amount;
-    ELSIF NOT isfinite(given) THEN
-        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'date is not finite',
-            DETAIL = 'invalid_date: ordered_at';
+    ELSIF given NOT BETWEEN '1900-01-01 00:00:00+00' AND '9999-12-31 00:00:00+00' THEN
+        -- one date that is no day of the shop would be the end of every list with days
+        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'date is out of range',
+            DETAIL = 'invalid_date: ordered_at is before 1900 or after 9999';
     END IF;
     customer_created := false;
     placed := @extschema@.c360_put_order(wanted, c360_record_order.order_code, c360_record_order.amount, given,
@@ -199,7 +200,7 @@ END $$;
 COMMENT ON FUNCTION @extschema@.c360_record_order(text, text, bigint, timestamptz, text) IS
 'Records an order of the point-of-sale system, or its new state; an unknown phone creates the customer.
 
-phone: any spelling. order_code: 200 characters; a known code is changed. amount: đồng, not negative. ordered_at: when it was ordered; left out or NULL, a known order keeps its date and a new one is of now. status: pending, delivered, returned or cancelled.
+phone: any spelling. order_code: 200 characters; a known code is changed. amount: đồng, not negative. ordered_at: when it was ordered, 1900 to 9999; left out or NULL, a known order keeps its date and a new one is of now. status: pending, delivered, returned or cancelled.
 Statistics, return rate and label of the customer follow at once. Recording what is recorded changes nothing.
 Answer: order_id, customer_id, customer_created.
 Errors: PT403 blacklisted (a new pending order, dated after the blacklisting); PT409 order_taken; 22004 missing_argument; 22023 invalid_phone, invalid_amount, invalid_date, not_allowed, blank; 22001 too_long; 22003 overflow; 25006 read only; 55000 not installed.';
