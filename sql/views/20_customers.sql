@@ -30,15 +30,15 @@ CREATE OR REPLACE VIEW @extschema@.c360_activity_list AS
                 THEN a.reference_type END AS reference_type,
            CASE WHEN a.topic NOT IN ('wallets', 'bank') OR coalesce((SELECT @extschema@.c360_level()) <> 'viewer', false)
                 THEN a.reference_id END AS reference_id,
-           CASE WHEN a.topic NOT IN ('wallets', 'bank') OR coalesce((SELECT @extschema@.c360_level()) <> 'viewer', false)
-                THEN a.payload END AS payload,
+           CASE WHEN (SELECT @extschema@.c360_sees_money()) THEN a.payload
+                WHEN a.topic NOT IN ('wallets', 'bank') THEN a.payload - 'amount' END AS payload,
            CASE WHEN a.topic NOT IN ('wallets', 'bank') OR coalesce((SELECT @extschema@.c360_level()) <> 'viewer', false)
                 THEN a.actor END AS actor,
            a.created_at
     FROM c360.customer_activities a LEFT JOIN c360.customers c ON c.id = a.customer_id
     WHERE a.topic NOT IN ('wallets', 'bank') OR coalesce((SELECT @extschema@.c360_level()) <> 'viewer', false);
 COMMENT ON VIEW @extschema@.c360_activity_list IS
-    'The timeline of all customers: who changed what and when; what concerns wallets and bank is left out for callers below agent';
+    'The timeline of all customers: who changed what and when; what concerns wallets and bank, and the amounts of orders, are left out for callers below agent';
 
 CREATE OR REPLACE VIEW @extschema@.customers_without_tpos AS
     SELECT c.id, c.phone, c.name, c.created_at FROM c360.customers c
