@@ -1,4 +1,7 @@
 -- Lists of customers, notes and activities. Erased customers are left out.
+--
+-- Joins to c.id + 0 are those to c.id, but not in the order of the ids: a merge
+-- of both would begin at the first wallet for a page in the middle.
 
 CREATE OR REPLACE VIEW @extschema@.c360_customer_list AS
     SELECT c.id, c.phone, c.name, c.email, c.address, c.carrier, c.status, c.tier, c.status_locked, c.tier_locked,
@@ -6,7 +9,7 @@ CREATE OR REPLACE VIEW @extschema@.c360_customer_list AS
            CASE WHEN (SELECT @extschema@.c360_level()) <> 'viewer'
                 THEN coalesce(w.balance + w.virtual_balance, 0) END AS wallet_total,
            c.created_at, c.updated_at
-    FROM c360.customers c LEFT JOIN c360.customer_wallets w ON w.customer_id = c.id
+    FROM c360.customers c LEFT JOIN c360.customer_wallets w ON w.customer_id = c.id + 0
     WHERE c.erased_at IS NULL;
 COMMENT ON VIEW @extschema@.c360_customer_list IS
     'All customers; sorted by id or created_at, also within a tier or a status, pages cost the same at any depth. wallet_total (đồng) is NULL for callers below agent';
