@@ -200,9 +200,9 @@ export const functions = {
     c360_create_qr_code: { args: async () => ({ phone: await customer() }), answer: 'string', bad: [invalidPhone, noPhone, unknownPhone] },
     c360_retire_qr_code: { args: async () => ({ code: await value('SELECT c360_create_qr_code($1)', [await customer()]) }), answer: null },
     c360_link_transaction: { args: async () => ({ bank_transaction_id: await bankTransaction(), phone: newPhone() }), answer: 'object',
-        bad: [invalidPhone, noPhone, [{ bank_transaction_id: 999999 }, 404, 'PT404', 'transaction_not_found']] },
+        bad: [invalidPhone, noPhone, [{ bank_transaction_id: 999999 }, 404, 'PT404', 'bank_transaction_not_found']] },
     c360_unlink_transaction: { args: async () => ({ bank_transaction_id: await bankTransaction({ content: `CK ${newPhone()}` }),
-        reason: 'somebody else paid' }), answer: 'object', bad: [[{ bank_transaction_id: 999999 }, 404, 'PT404', 'transaction_not_found']] },
+        reason: 'somebody else paid' }), answer: 'object', bad: [[{ bank_transaction_id: 999999 }, 404, 'PT404', 'bank_transaction_not_found']] },
     c360_resolve_match: { args: async () => ({ match_id: await pendingMatch(), phone: newPhone(), any_customer: true }), answer: 'object',
         bad: [invalidPhone, noPhone, [{ match_id: 999999 }, 404, 'PT404', 'match_not_found']] },
     c360_skip_match: { args: async () => ({ match_id: await pendingMatch(), reason: 'not ours' }), answer: 'object',
@@ -213,6 +213,9 @@ export const functions = {
         await sql("SELECT c360_skip_match($1, 'not ours')", [match_id]);
         return { match_id };
     }, answer: 'object', bad: [[{ match_id: 999999 }, 404, 'PT404', 'match_not_found']] },
+    c360_ignore_number: { args: () => ({ number: `19${String(++count).padStart(6, '0')}`, reason: 'our hotline' }), answer: null,
+        bad: [[{ number: 'x' }, 400, '22023', 'invalid_number'], [{ reason: null }, 400, '22004']] },
+    c360_unignore_number: { args: () => ({ number: '19001000' }), answer: 'boolean', bad: [[{ number: 'x' }, 400, '22023', 'invalid_number']] },
     c360_process_bank: { args: () => ({}), answer: 'array' },
     c360_rematch_transactions: { args: () => ({ from_date: '2026-01-01', to_date: '2026-01-31' }), answer: 'array',
         bad: [[{ from_date: '2026-02-01' }, 400, '22023']] },

