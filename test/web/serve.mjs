@@ -13,10 +13,15 @@ const secret = randomBytes(24).toString('hex');
 let home;
 let server;
 
-process.on('SIGINT', stop);
-process.on('SIGTERM', stop);
+let stopping = false;
+
+for (const signal of ['SIGINT', 'SIGTERM'])
+    process.removeAllListeners(signal).on(signal, stop);
 
 async function stop() {
+    if (stopping)
+        return;
+    stopping = true;
     await server?.end();
     if (home !== undefined)
         await rm(home, { recursive: true, force: true });
@@ -84,5 +89,7 @@ curl -s '${url}/rpc/c360_deposit' -H 'Content-Type: application/json' -H 'Idempo
 Tokens hold for an hour; roles are viewer, agent, accountant and manager. ${url}/ lists what each may use.
 doc/postgrest.md tells the rest. Ctrl-C ends it, and nothing is left.`);
 await server.ended;
-console.error(server.output);
-process.exit(1);
+if (!stopping) {
+    console.error(server.output);
+    process.exit(1);
+}
