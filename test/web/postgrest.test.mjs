@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { customer, functions, newPhone, pure, ticket } from './endpoints.mjs';
-import { PostgREST, db, openShop, root, sql, until, value } from './tools.mjs';
+import { PostgREST, Program, db, openShop, root, secret, sql, until, value } from './tools.mjs';
 
 const ROLES = { visitor: [], anon: ['stream', 'bank_feed'], viewer: ['stream', 'viewer'], agent: ['stream', 'viewer', 'agent'],
     cashier: ['stream', 'bank_feed', 'viewer', 'agent', 'accountant'],
@@ -513,6 +513,42 @@ test('c360_install(), c360_grant() and c360_revoke() make PostgREST read the sch
 // of functions that other parts of c360 bring
 const LATER = new RegExp('^(c360_(link|unlink|resolve_match|skip|undo_skip|process_bank|rematch|reconcile|retire_qr|qr_code_list|ignore|unignore'
     + '|sepay|ingest_bank_transactions|bank_match|bank_problem|calculate_rfm|update_rfm|refresh_rfm|analyze_rfm|rfm|scan_fraud|review|snooze|fraud)|rfm_)');
+
+test('what the manual says besides', async () => {
+    const phone = newPhone();
+    const form = await api.request('POST', 'rpc/c360_deposit', { role: 'cashier', body: `phone=${phone}&amount=10`,
+        headers: { 'Content-Type': 'application/x-www-form-urlencoded' } });
+
+    assert.equal(form.json?.balance, 10, form.text);
+    assert.equal((await rpc('c360_deposit', 'cashier', [{ phone, amount: 1 }, { phone, amount: 2 }])).json.balance, 11,
+        'an array is not many calls');
+    assert.equal((await rpc('c360_deposit', 'cashier', { phone, amount: 1, note: null, source: undefined })).json.balance, 12);
+    assert.deepEqual((await api.request('GET', 'rpc/c360_wallets', { role: 'agent', query: { phones: [phone, newPhone()] } })).json
+        .map(({ balance }) => balance), [12]);
+    await fails('filters take no other spelling than the canonical one, but fail only in functions',
+        () => rpc('c360_wallet', 'agent', { phone: 'x' }), 400, '22023', 'invalid_phone');
+    assert.deepEqual((await api.request('GET', 'c360_customer_list', { role: 'viewer', query: { phone: `eq.+84${phone.slice(1)}` } })).json, []);
+
+    await sql(`COMMENT ON SCHEMA api IS E'The shop\nAll of it'; CREATE FUNCTION shop_sleep() RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(30)';
+        ALTER ROLE viewer SET statement_timeout = '100ms'; NOTIFY pgrst, 'reload schema'; NOTIFY pgrst, 'reload config'`);
+    await until('the title of the root document is the comment of the schema',
+        async () => (await api.request('GET', '', { role: 'viewer' })).json.info.title === 'The shop');
+    await until('the timeout of a role holds', async () => (await rpc('c360_level', 'viewer', {})).status === 200
+        && (await rpc('shop_sleep', 'viewer', {})).json?.code === '57014');
+    await fails('the timeout of a role', () => rpc('shop_sleep', 'viewer', {}), 500, '57014');
+    await sql('ALTER ROLE viewer RESET ALL');
+});
+
+test("the manual's token", async () => {
+    const manual = await readFile(`${root}/doc/postgrest.md`, 'utf8');
+    const [, commands] = manual.match(/```sh\n(b64 [^]*?)```/);
+    const program = new Program('bash', ['-euc', `${commands}printf %s "$TOKEN"`], { env: { ...process.env, SECRET: secret } });
+
+    await program.ended;
+    const answer = await api.request('POST', 'rpc/c360_level', { body: {}, headers: { Authorization: `Bearer ${program.output}` } });
+
+    assert.deepEqual([answer.status, answer.json], [200, 'agent'], `${program.output} ${answer.text}`);
+});
 
 test('the manual names functions and views that exist, and all of them', async () => {
     const manual = await readFile(`${root}/doc/postgrest.md`, 'utf8');

