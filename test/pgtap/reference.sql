@@ -4,6 +4,7 @@ BEGIN;
 \ir tools.psql
 \ir ../../doc/reference/generate.sql
 \set committed `cat doc/reference.md`
+\set events `cat doc/events.md`
 SELECT no_plan();
 
 -- Stale text. Lines first, so that a failure shows them.
@@ -36,6 +37,8 @@ SELECT is_empty($$SELECT name FROM pg_settings WHERE name LIKE 'c360.%' AND coal
                 'every parameter has a description');
 SELECT is_empty($$SELECT name FROM facts WHERE kind = 'event' EXCEPT SELECT name FROM words WHERE kind = 'event'$$,
                 'every event has its words in doc/reference/words.tsv');
+SELECT is((SELECT string_agg(name, ', ') FROM facts WHERE kind = 'event' AND position('`' || name || '`' IN :'events') = 0), NULL,
+          'doc/events.md lists every event');
 SELECT is_empty($$SELECT word FROM documented_errors WHERE word IS NOT NULL EXCEPT SELECT name FROM words WHERE kind = 'error'$$,
                 'every error has its words in doc/reference/words.tsv');
 SELECT set_eq($$SELECT name FROM words WHERE kind = 'level'$$,
