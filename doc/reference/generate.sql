@@ -101,7 +101,7 @@ CREATE FUNCTION pg_temp.function_chapters() RETURNS SETOF text LANGUAGE sql AS $
     SELECT format(E'## %s\n\n%s', pg_temp.title(area), string_agg(
                format(E'### %s\n\n`%s`\n\n%s Level: %s.\n%s', name, pg_temp.signature_of(oid),
                       pg_temp.prose(regexp_replace(split_part(comment, E'\n', 1), '([^.])$', '\1.')), level,
-                      pg_temp.body_of(comment, CASE WHEN pronargs = 0 THEN '{}' ELSE proargnames[1:pronargs] END)),
+                      pg_temp.body_of(comment, coalesce(proargnames[1:pronargs], '{}'))),
                E'\n\n' ORDER BY name))
     FROM documented WHERE NOT internal
     GROUP BY area
@@ -146,6 +146,7 @@ CREATE FUNCTION pg_temp.setting_chapter() RETURNS text LANGUAGE sql AS $$
         || string_agg(format('| `%s` | %s | %s | %s |', name,
                CASE type WHEN 'choice' THEN array_to_string(choices, ', ')
                          WHEN 'boolean' THEN 'true, false'
+                         WHEN 'list' THEN 'list of ' || unit
                          ELSE concat_ws(' ', CASE WHEN minimum IS NULL THEN type ELSE format('%s to %s', minimum, maximum) END, unit) END,
                coalesce('`' || nullif(default_value, '') || '`', 'none'), pg_temp.prose(description)), E'\n' ORDER BY name)
     FROM c360.settings
