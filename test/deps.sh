@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs the Debian packages that demo, check and bench need, if any is missing;
-# "deps.sh demo" leaves out those that only check needs for its part "web",
-# "deps.sh postgrest" the browser.
-# "deps.sh lint" adds what lint needs.
+# "deps.sh demo" leaves out those that only check needs for its part "web", and
+# "deps.sh postgrest" the browser;
+# "deps.sh lint" installs what lint needs.
 set -eu
 major=${PG_MAJOR:-15}
 packages="postgresql-$major postgresql-server-dev-$major postgresql-$major-cron postgresql-$major-pgtap
