@@ -224,6 +224,7 @@ next_late_row(C360EventReader *reader)
 
 	while (row == NULL && reader->next_late < reader->nlate)
 	{
+		Assert(reader->late != NULL);
 		reader->looked_at++;
 		reader->last_id = reader->late[reader->next_late++];
 		row = c360_find(reader->store, C360_ACTIVITY_BY_ID, Int64GetDatum(reader->last_id));
@@ -240,6 +241,7 @@ next_row(C360EventReader *reader)
 		return row;
 	if (reader->walk == NULL)
 	{
+		Assert(reader->to != NULL);
 		if (reader->walk_after >= reader->to->high_id)
 			return NULL;
 		reader->walk = c360_scan_begin_after(reader->store, C360_ACTIVITY_BY_ID, (Datum) 0,
@@ -517,7 +519,6 @@ static void
 append_rest(StringInfo out, Jsonb *payload, bool with_money)
 {
 	JsonbIterator *iterator;
-	JsonbIteratorToken token;
 	JsonbValue	key;
 	JsonbValue	value;
 
@@ -525,7 +526,7 @@ append_rest(StringInfo out, Jsonb *payload, bool with_money)
 		return;
 	iterator = JsonbIteratorInit(&payload->root);
 	(void) JsonbIteratorNext(&iterator, &key, true);
-	while ((token = JsonbIteratorNext(&iterator, &key, true)) == WJB_KEY)
+	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
 	{
 		(void) JsonbIteratorNext(&iterator, &value, true);
 		if (is_told_already(&key) || (!with_money && is_key(&key, "amount")))

@@ -425,7 +425,8 @@ BEGIN
         AND (ticket.status <> old ->> 'status' OR ticket.deleted_at IS NOT NULL OR fields ? 'order_code');
     PERFORM @extschema@.c360_write_activity('tickets',
         CASE WHEN ticket.deleted_at IS NOT NULL THEN 'ticket.deleted'
-             WHEN c360_write_ticket.to_status IN ('completed', 'cancelled') THEN 'ticket.' || c360_write_ticket.to_status
+             WHEN c360_write_ticket.to_status = 'completed' THEN 'ticket.completed'
+             WHEN c360_write_ticket.to_status = 'cancelled' THEN 'ticket.cancelled'
              ELSE 'ticket.updated' END,
         customer_id, 'ticket', ticket.ticket_code, jsonb_strip_nulls(jsonb_build_object(
             'ticket_code', ticket.ticket_code, 'type', ticket.type, 'action', c360_write_ticket.action,

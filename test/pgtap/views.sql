@@ -54,6 +54,8 @@ CREATE TEMP VIEW views AS
     WHERE c.relnamespace = (SELECT extnamespace FROM pg_extension WHERE extname = 'c360') AND c.relkind = 'v';
 SELECT is((SELECT count(*) FROM views), (SELECT count(*) FROM c360_level_views()), 'every view that has a level exists');
 SELECT is_empty('SELECT relname FROM views WHERE obj_description(oid) IS NULL', 'every view has a comment');
+SELECT is_empty($$SELECT relname, attname FROM views JOIN pg_attribute ON attrelid = oid AND attnum > 0
+                  WHERE col_description(oid, attnum) IS NULL$$, 'and each of its columns');
 SELECT is_empty($$SELECT relname FROM views v WHERE NOT EXISTS (
                       SELECT FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
                       JOIN pg_temp.routines r ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = r.oid
