@@ -93,7 +93,7 @@ CREATE TYPE @extschema@.c360_bank_result AS (
     transaction_id      bigint,
     amount              bigint
 );
-COMMENT ON TYPE @extschema@.c360_bank_result IS 'What became of a bank transfer: deposited, pending, unmatched, stored, failed or duplicate';
+COMMENT ON TYPE @extschema@.c360_bank_result IS 'What became of a bank transfer: deposited, linked (without deposit), pending, unmatched, unlinked, skipped, stored, failed or duplicate';
 
 COMMENT ON COLUMN @extschema@.c360_wallet_row.balance IS 'real money, đồng';
 COMMENT ON COLUMN @extschema@.c360_wallet_row.virtual_balance IS 'what remains of the ACTIVE lots, overdue ones not yet expired included';

@@ -607,10 +607,13 @@ DECLARE
     left_over text;
 BEGIN
     PERFORM @extschema@.c360_become_owner();
-    -- tickets before the wallet, as when one is resolved; both before the
-    -- customer, so that no money comes while we look; a wallet that never moved
+    -- tickets and transfers before the wallet, as when one is resolved or
+    -- linked; all before the customer, so that no money comes while we look; a wallet that never moved
     -- has no row yet
     PERFORM FROM c360.customer_tickets AS t WHERE t.customer_id = erased ORDER BY t.id FOR UPDATE;
+    PERFORM FROM c360.balance_history AS b
+    WHERE b.id IN (SELECT l.bank_transaction_id FROM c360.bank_links AS l WHERE l.customer_id = erased)
+    ORDER BY b.id FOR NO KEY UPDATE;
     INSERT INTO c360.customer_wallets (customer_id) VALUES (erased) ON CONFLICT DO NOTHING;
     SELECT w.balance, w.virtual_balance INTO wallet FROM c360.customer_wallets AS w
     WHERE w.customer_id = erased FOR NO KEY UPDATE;
@@ -650,6 +653,9 @@ BEGIN
             WHERE o.bank_transaction_id = l.bank_transaction_id AND o.customer_id <> erased AND o.unlinked_at IS NULL)),
     differences AS (
         UPDATE c360.balance_history_differences AS d SET raw_data = '{}' FROM his WHERE d.bank_transaction_id = his.id),
+    links AS (
+        UPDATE c360.bank_links AS l SET reason = NULL FROM his
+        WHERE l.bank_transaction_id = his.id AND l.reason IS NOT NULL),
     matches AS (
         UPDATE c360.pending_customer_matches AS m SET candidates = '[]', reason = NULL FROM his
         WHERE m.bank_transaction_id = his.id)
