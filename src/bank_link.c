@@ -153,6 +153,18 @@ open_match(int64 bank_transaction_id, Jsonb *candidates)
 	SPI_finish();
 }
 
+/* Who had the phone when it was decided most likely still has it. */
+static C360Wallet *
+lock_known_payee(C360Store *store, const C360Decision *decision, C360BankResult *result)
+{
+	C360Wallet *wallet = decision->customer_id == 0 ? NULL :
+		c360_wallet_lock(store, decision->customer_id, false);
+
+	if (wallet != NULL && wallet->phone != NULL && strcmp(wallet->phone, decision->value) == 0)
+		return wallet;
+	return lock_payee(store, decision->value, NULL, result);
+}
+
 /* A part that fits no longer: the number changed before we had the wallet. */
 static void
 check_part(const C360Wallet *wallet, const char *part)
@@ -169,7 +181,7 @@ lock_decided(C360Store *store, const C360Decision *decision, C360BankResult *res
 	C360Wallet *wallet;
 
 	if (strcmp(decision->method, "phone") == 0)
-		return lock_payee(store, decision->value, NULL, result);
+		return lock_known_payee(store, decision, result);
 	wallet = c360_wallet_lock(store, decision->customer_id, false);
 	if (strcmp(decision->method, "part") == 0)
 		check_part(wallet, decision->value);

@@ -44,6 +44,7 @@
 #include "parser/parse_coerce.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -480,9 +481,18 @@ c360_owner(void)
  * Compiled expressions
  */
 
+/* So few that the server does not make a hash table of them. */
+static bool
+is_short_list(Node *node)
+{
+	return IsA(node, Const) && !((Const *) node)->constisnull &&
+		ArrayGetNItems(ARR_NDIM(DatumGetArrayTypeP(((Const *) node)->constvalue)),
+					   ARR_DIMS(DatumGetArrayTypeP(((Const *) node)->constvalue))) <= 8;
+}
+
 /*
  * Whether a compiled expression may outlive its query: whole rows, row tests
- * and large IN lists keep pointers into the query's memory, and functions of
+ * and long IN lists keep pointers into the query's memory, and functions of
  * users may do anything, calling c360 again included.
  */
 static bool
@@ -500,6 +510,11 @@ is_not_simple(Node *node, void *context)
 			break;
 		case T_OpExpr:
 			if (((OpExpr *) node)->opfuncid >= FirstNormalObjectId)
+				return true;
+			break;
+		case T_ScalarArrayOpExpr:
+			if (((ScalarArrayOpExpr *) node)->opfuncid >= FirstNormalObjectId ||
+				!is_short_list(lsecond(((ScalarArrayOpExpr *) node)->args)))
 				return true;
 			break;
 		case T_NullTest:
