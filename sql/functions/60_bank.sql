@@ -95,8 +95,8 @@ match_id: of c360_pending_match_list.
 Answer: c360_bank_result: pending.
 Errors: PT404 match_not_found; PT409 not_skipped, already_linked (by hand meanwhile); 22004 missing_argument; 25006 read only; 55000 not installed.';
 
-CREATE FUNCTION @extschema@.c360_process_bank(max_rows integer DEFAULT 100, OUT processed bigint, OUT failed bigint)
-LANGUAGE c VOLATILE PARALLEL UNSAFE
+CREATE FUNCTION @extschema@.c360_process_bank(max_rows integer DEFAULT 100) RETURNS TABLE (processed bigint, failed bigint)
+LANGUAGE c VOLATILE ROWS 1 PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'c360_process_bank';
 COMMENT ON FUNCTION @extschema@.c360_process_bank(integer) IS
 'Decides transfers that failed or were stored without a decision, those that are due; the job process_bank calls it. One that fails is due again after 5, 10, 20 and 40 minutes, and is given up after five tries, which c360_bank_transaction_list shows.
@@ -105,8 +105,9 @@ max_rows: 1 to 10,000.
 Answer: how many were decided and how many failed.
 Errors: 22023 out_of_range; 25006 read only; 55000 not installed.';
 
-CREATE FUNCTION @extschema@.c360_rematch_transactions(from_date date, to_date date, OUT examined bigint, OUT matched bigint)
-LANGUAGE c VOLATILE PARALLEL UNSAFE
+CREATE FUNCTION @extschema@.c360_rematch_transactions(from_date date, to_date date)
+RETURNS TABLE (examined bigint, matched bigint)
+LANGUAGE c VOLATILE ROWS 1 PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'c360_rematch_transactions';
 COMMENT ON FUNCTION @extschema@.c360_rematch_transactions(date, date) IS
 'Looks at unmatched transfers again, for QR codes and whole phones alone, and deposits those whose customer is found now; where two are found the transfer waits for staff.
