@@ -120,16 +120,16 @@ CREATE OR REPLACE VIEW @extschema@.c360_bank_problem_list AS
         WHERE before.accumulated::numeric + CASE b.transfer_type WHEN 'in' THEN b.transfer_amount ELSE - b.transfer_amount END
               <> b.accumulated
         UNION ALL
-        SELECT 'repeated_reference', NULL, NULL, b.reference_code
+        SELECT 'repeated_reference' AS problem, NULL::bigint AS expected, NULL::bigint AS found, b.reference_code AS detail
         WHERE EXISTS (SELECT FROM c360.balance_history r
                       WHERE r.reference_code = b.reference_code AND r.account_number = b.account_number AND r.id <> b.id)
         UNION ALL
-        SELECT 'told_differently', b.transfer_amount,
-               CASE WHEN d.raw_data ->> 'transferAmount' ~ '^[0-9]{1,18}$' THEN (d.raw_data ->> 'transferAmount')::bigint END,
-               coalesce(d.raw_data ->> 'content', d.raw_data ->> 'transaction_content')
+        SELECT 'told_differently' AS problem, b.transfer_amount AS expected,
+               CASE WHEN d.raw_data ->> 'transferAmount' ~ '^[0-9]{1,18}$' THEN (d.raw_data ->> 'transferAmount')::bigint END AS found,
+               coalesce(d.raw_data ->> 'content', d.raw_data ->> 'transaction_content') AS detail
         FROM c360.balance_history_differences d WHERE d.bank_transaction_id = b.id
         UNION ALL
-        SELECT 'given_up', NULL, NULL, b.error WHERE b.given_up_at IS NOT NULL) AS x
+        SELECT 'given_up' AS problem, NULL::bigint AS expected, NULL::bigint AS found, b.error AS detail WHERE b.given_up_at IS NOT NULL) AS x
     WHERE @extschema@.c360_version() IS NOT NULL;
 COMMENT ON VIEW @extschema@.c360_bank_problem_list IS
     'What is odd about transfers: money that passed by between two of them, references that come twice, ids told again differently, those given up
