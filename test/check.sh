@@ -138,7 +138,10 @@ check_web () {
         tail -n 20 "$work/npm.log" >&2
         return 1
     fi
-    with_cluster prove --timer --exec "node --test-reporter=./test/web/tap.mjs" test/web/*.test.mjs
+    local file
+    for file in test/web/*.test.mjs; do
+        with_cluster prove --timer --exec "node --test-reporter=./test/web/tap.mjs" "$file"
+    done
 }
 
 for part in $parts; do

@@ -683,6 +683,9 @@ BEGIN
         SELECT n.id FROM named AS n WHERE n.id NOT IN (SELECT o.id FROM others AS o)),
     differences AS (
         UPDATE c360.balance_history_differences AS d SET raw_data = '{}' FROM his WHERE d.bank_transaction_id = his.id),
+    links AS (
+        UPDATE c360.bank_links AS l SET reason = NULL FROM his
+        WHERE l.bank_transaction_id = his.id AND l.reason IS NOT NULL),
     matches AS (
         UPDATE c360.pending_customer_matches AS m SET candidates = '[]', reason = NULL FROM his
         WHERE m.bank_transaction_id = his.id),
@@ -706,6 +709,7 @@ BEGIN
     UPDATE c360.balance_history AS b SET content = NULL, description = NULL, code = NULL, sub_account = NULL,
         reference_code = NULL, raw_data = '{}', decision = NULL, error = NULL
     FROM his WHERE b.id = his.id;
+    UPDATE c360.bank_links AS l SET reason = NULL WHERE l.customer_id = erased;
     UPDATE c360.balance_customer_info AS q SET retired_at = clock_timestamp()
     WHERE q.customer_id = erased AND q.retired_at IS NULL;
     UPDATE c360.customer_activities AS a SET payload = '{}' WHERE a.customer_id = erased AND a.payload <> '{}';
