@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the Debian packages that demo, check and bench need, if any is missing;
-# "deps.sh demo" leaves out those that only check needs for its part "web",
-# "deps.sh postgrest" the browser.
+# "deps.sh demo" leaves out those that only check needs for its part "web", and
+# "deps.sh postgrest" the browser;
+# "deps.sh lint" installs what lint needs.
 set -eu
 major=${PG_MAJOR:-15}
 packages="postgresql-$major postgresql-server-dev-$major postgresql-$major-cron postgresql-$major-pgtap
@@ -15,6 +16,7 @@ if [ "${1:-check}" != demo ]; then
     command -v node >/dev/null || packages="$packages nodejs"
     command -v npm >/dev/null || packages="$packages npm"
 fi
+[ "${1:-check}" != lint ] || packages="postgresql-server-dev-$major cppcheck clang-tidy-14"
 missing=
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
