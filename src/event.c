@@ -466,14 +466,20 @@ append_movement(C360EventReader *reader, int64 transaction_id, Detail detail, St
 }
 
 static bool
+is_key(const JsonbValue *key, const char *name)
+{
+	return key->val.string.len == strlen(name) &&
+		memcmp(key->val.string.val, name, key->val.string.len) == 0;
+}
+
+static bool
 is_told_already(const JsonbValue *key)
 {
 	static const char *const keys[] = {"event", "id", "cursor", "at", "customer_id", "phone",
 	"balance", "virtual_balance", "transaction", "truncated"};
 
 	for (size_t i = 0; i < lengthof(keys); i++)
-		if (key->val.string.len == strlen(keys[i]) &&
-			memcmp(key->val.string.val, keys[i], key->val.string.len) == 0)
+		if (is_key(key, keys[i]))
 			return true;
 	return false;
 }
@@ -504,9 +510,13 @@ append_value(StringInfo out, JsonbValue *value)
 	}
 }
 
-/* What else the activity row holds. */
+/*
+ * What else the activity row holds. Of money that is the amount of an order;
+ * figures of wallets stand in the ledger, and who may not see money gets no
+ * event of wallets and bank at all.
+ */
 static void
-append_rest(StringInfo out, Jsonb *payload)
+append_rest(StringInfo out, Jsonb *payload, bool with_money)
 {
 	JsonbIterator *iterator;
 	JsonbValue	key;
@@ -519,7 +529,7 @@ append_rest(StringInfo out, Jsonb *payload)
 	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
 	{
 		(void) JsonbIteratorNext(&iterator, &value, true);
-		if (is_told_already(&key))
+		if (is_told_already(&key) || (!with_money && is_key(&key, "amount")))
 			continue;
 		appendStringInfoChar(out, ',');
 		escape_json(out, pnstrdup(key.val.string.val, key.val.string.len));
@@ -529,8 +539,8 @@ append_rest(StringInfo out, Jsonb *payload)
 }
 
 static void
-write_payload(C360EventReader *reader, const C360Event *event, const char *cursor, bool ids_only,
-			  Detail detail, StringInfo out)
+write_payload(C360EventReader *reader, const C360Event *event, const char *cursor,
+			  C360Telling telling, Detail detail, StringInfo out)
 {
 	resetStringInfo(out);
 	appendStringInfoChar(out, '{');
@@ -540,7 +550,7 @@ write_payload(C360EventReader *reader, const C360Event *event, const char *curso
 		append_text(out, "cursor", cursor);
 	if (event->customer_id != 0)
 		append_number(out, "customer_id", event->customer_id);
-	if (!ids_only)
+	if (telling != C360_TELL_IDS)
 	{
 		append_time(out, "at", event->at);
 		append_text(out, "phone", event->phone);
@@ -549,7 +559,7 @@ write_payload(C360EventReader *reader, const C360Event *event, const char *curso
 			strcmp(event->reference_type, "wallet_transaction") == 0)
 			append_movement(reader, strtoll(event->reference_id, NULL, 10), detail, out);
 		if (detail != WITHOUT_TEXTS)
-			append_rest(out, event->payload);
+			append_rest(out, event->payload, telling == C360_TELL_ALL);
 		if (detail != EVERYTHING)
 			appendStringInfoString(out, ",\"truncated\":true");
 	}
@@ -559,13 +569,13 @@ write_payload(C360EventReader *reader, const C360Event *event, const char *curso
 /* Replaces what is in payload; always valid JSON and short enough for NOTIFY. */
 void
 c360_event_payload(C360EventReader *reader, const C360Event *event, const char *cursor,
-				   bool ids_only, StringInfo payload)
+				   C360Telling telling, StringInfo payload)
 {
 	MemoryContext old = MemoryContextSwitchTo(reader->row_context);
 
 	for (Detail detail = EVERYTHING; detail <= WITHOUT_TEXTS; detail++)
 	{
-		write_payload(reader, event, cursor, ids_only, detail, payload);
+		write_payload(reader, event, cursor, telling, detail, payload);
 		if (payload->len < C360_PAYLOAD_LIMIT)
 			break;
 	}
