@@ -183,7 +183,7 @@ begin_call(FmgrInfo *function, const NameData *name)
 
 /* If it was the outermost: its name, which holds until the next call. NULL else. */
 static const char *
-end_call(FmgrInfo *function)
+end_call(const FmgrInfo *function)
 {
 	if (depth == 0 || calls[depth - 1].function != function)
 		return NULL;
