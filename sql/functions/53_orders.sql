@@ -3,8 +3,9 @@
 -- Functions that call others stay the owner of the extension, who alone may
 -- call all of them, and touch no table; those that touch tables become the
 -- owner of these and write the activity of what they did. Locks: the ticket,
--- then the wallet, then the customer's key (so that erasing him and changing
--- his number wait), then the totals of his orders, then the rest of his row.
+-- then the wallet, then the totals of the customer's orders, then the customer:
+-- his key, so that erasing him and changing his number wait, then his row. Who
+-- waits for totals holds no key yet, since erasing might wait for that.
 
 CREATE FUNCTION @extschema@.c360_put_order(phone text, order_code text, amount bigint, ordered_at timestamptz,
     status text, OUT order_id bigint, OUT customer_id bigint, OUT changed boolean)
@@ -18,13 +19,17 @@ DECLARE
     blocked_since timestamptz;
 BEGIN
     PERFORM @extschema@.c360_become_owner();
-    -- as the foreign key will; the order is for whoever has the number when it is written
-    SELECT c.id INTO buyer FROM c360.customers AS c WHERE c.phone = c360_put_order.phone FOR KEY SHARE;
+    SELECT c.id INTO buyer FROM c360.customers AS c WHERE c.phone = c360_put_order.phone;
     IF buyer IS NULL THEN
         RETURN;
     END IF;
     INSERT INTO c360.customer_order_totals (customer_id) VALUES (buyer) ON CONFLICT DO NOTHING;
     PERFORM FROM c360.customer_order_totals AS t WHERE t.customer_id = buyer FOR UPDATE;
+    -- as the foreign key will: who was erased or gave up his number meanwhile is not whom it is for
+    PERFORM FROM c360.customers AS c WHERE c.id = buyer AND c.phone = c360_put_order.phone FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
     -- somebody may insert it between our look and our insert; then it is known
     FOR tries IN 1..10 LOOP
         SELECT o.* INTO known FROM c360.customer_orders AS o
