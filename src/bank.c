@@ -300,7 +300,6 @@ take_in_one(C360Store *store, const Batch *batch, Taken *item)
 				   item->result.result != NULL ? item->result.result : decision.outcome, &decision,
 				   batch->failure);
 	item->result.bank_transaction_id = transfer.id;
-	c360_store_refresh(store);
 	c360_bank_announce(store, &transfer, &(C360BankResult){0}, "bank.received", NULL, NULL);
 	if (item->result.result != NULL)
 		return;

@@ -42,6 +42,7 @@ typedef struct C360Decision
 	const char *method;			/* of the link: qr_code, phone or part */
 	const char *value;			/* the code, phone or part that decided */
 	int64		customer_id;	/* 0 = the phone is nobody's yet */
+	C360Row    *customer;		/* his row as it was read, or NULL */
 	Jsonb	   *seen;			/* every candidate, and whom it led to */
 } C360Decision;
 

@@ -167,16 +167,21 @@ decided_by_phone(C360Store *store, Reading *reading, C360Decision *decision)
 	for (int i = 0; i < reading->count; i++)
 	{
 		Seen	   *seen = &reading->seen[i];
+		C360Row    *customer;
 
 		if (seen->candidate.kind != C360_CANDIDATE_PHONE)
 			continue;
-		leads_to(seen, c360_customer_by_phone(store, seen->candidate.value));
+		customer = c360_customer_row(store, seen->candidate.value);
+		leads_to(seen, customer != NULL ? c360_get_int64(customer, CUSTOMER_id) : 0);
 		if (decision->method != NULL && by == NULL)
 			continue;			/* a code decided; staff sees the phone, too */
 		if (by != NULL)
 			decision->outcome = "pending";
 		else
+		{
 			set_outcome(decision, by = seen, seen->ncustomers > 0 ? seen->customers[0] : 0);
+			decision->customer = customer;
+		}
 	}
 	if (by != NULL && by->ncustomers == 0 && !c360_settings()->create_customer_from_transfer)
 		decision->outcome = "pending";

@@ -158,7 +158,7 @@ static C360Wallet *
 lock_known_payee(C360Store *store, const C360Decision *decision, C360BankResult *result)
 {
 	C360Wallet *wallet = decision->customer_id == 0 ? NULL :
-		c360_wallet_lock(store, decision->customer_id, false);
+		c360_wallet_lock_of(store, decision->customer_id, decision->customer);
 
 	if (wallet != NULL && wallet->phone != NULL && strcmp(wallet->phone, decision->value) == 0)
 		return wallet;
