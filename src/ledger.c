@@ -102,7 +102,7 @@ append_argument(StringInfo arguments, FunctionCallInfo fcinfo, int n, char kind)
 }
 
 static bytea *
-digest(const StringInfo arguments)
+digest(const StringInfoData *arguments)
 {
 	bytea	   *result = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
 	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
@@ -237,6 +237,16 @@ C360Wallet *
 c360_wallet_lock(C360Store *store, int64 customer_id, bool skip_locked)
 {
 	return lock_wallet(store, customer_id, NULL, skip_locked);
+}
+
+/*
+ * The same for who has read the customer's row, if he did not refresh the
+ * store since; customer may be NULL.
+ */
+C360Wallet *
+c360_wallet_lock_of(C360Store *store, int64 customer_id, C360Row *customer)
+{
+	return lock_wallet(store, customer_id, customer, false);
 }
 
 /* The customer whose call a known key was, else 0. */

@@ -18,6 +18,7 @@ AS $$
     ('c360_shop_day', 'public'),
     ('c360_shop_midnight', 'public'),
     ('c360_version', 'public'),
+    ('c360_vietqr_url', 'public'),
     ('c360_write_activity', 'public'),          -- but it works only inside a function of c360
 
     ('c360_events', 'stream'),
@@ -71,9 +72,21 @@ AS $$
     ('c360_expire_credits', 'accountant'),
     ('c360_export_customer', 'accountant'),
     ('c360_freeze_wallet', 'accountant'),
+    ('c360_ignore_number', 'accountant'),
     ('c360_ingest_bank_transaction', 'accountant'),
+    ('c360_ingest_bank_transactions', 'accountant'),
     ('c360_issue_credit', 'accountant'),
+    ('c360_link_transaction', 'accountant'),
+    ('c360_process_bank', 'accountant'),
+    ('c360_reconcile_bank', 'accountant'),
     ('c360_refund', 'accountant'),
+    ('c360_rematch_transactions', 'accountant'),
+    ('c360_resolve_match', 'accountant'),
+    ('c360_retire_qr_code', 'accountant'),
+    ('c360_skip_match', 'accountant'),
+    ('c360_undo_skip_match', 'accountant'),
+    ('c360_unignore_number', 'accountant'),
+    ('c360_unlink_transaction', 'accountant'),
     ('c360_unfreeze_wallet', 'accountant'),
     ('c360_verify_wallets', 'accountant'),
     ('c360_withdraw', 'accountant'),
@@ -120,6 +133,7 @@ AS $$
     ('c360_job_open', 'internal'),
     ('c360_job_plan', 'admin'),
     ('c360_job_refresh_rfm', 'internal'),
+    ('c360_job_process_bank', 'internal'),
     ('c360_job_unlock', 'internal'),
     ('c360_level_functions', 'internal'),
     ('c360_level_views', 'internal'),
@@ -138,6 +152,7 @@ AS $$
     ('c360_require_days', 'internal'),
     ('c360_require_job', 'internal'),
     ('c360_require_move', 'internal'),
+    ('c360_require_number', 'internal'),
     ('c360_require_one_of', 'internal'),
     ('c360_require_phone', 'internal'),
     ('c360_require_range', 'internal'),
@@ -193,9 +208,13 @@ AS $$
     ('ticket_statistics', 'viewer'),
     ('wallet_statistics', 'viewer'),
 
+    ('c360_bank_match_statistics', 'agent'),
+    ('c360_bank_problem_list', 'agent'),
     ('c360_bank_transaction_list', 'agent'),
     ('c360_credit_list', 'agent'),
+    ('c360_ignored_number_list', 'agent'),
     ('c360_pending_match_list', 'agent'),
+    ('c360_qr_code_list', 'agent'),
     ('c360_wallet_transaction_list', 'agent'),
 
     ('c360_job_status', 'admin'),
@@ -337,6 +356,7 @@ BEGIN
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('c360'), hashtext('c360_install'));
     PERFORM @extschema@.c360_apply_level(c360_grant.role, c360_grant.level);
+    PERFORM pg_notify('pgrst', 'reload schema');    -- as c360_install() does
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_grant(regrole, text) IS
 'Gives a role a level: EXECUTE on the functions and SELECT on the views that the level may use.
@@ -366,6 +386,7 @@ BEGIN
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('c360'), hashtext('c360_install'));
     PERFORM @extschema@.c360_apply_level(c360_revoke.role, NULL);
+    PERFORM pg_notify('pgrst', 'reload schema');    -- as c360_install() does
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_revoke(regrole) IS
 'Takes all levels of a role, all that c360_grant() and GRANT by hand gave it of the functions and views of levels, and its stream passes.

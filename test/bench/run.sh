@@ -4,15 +4,17 @@
 # synchronous_commit and full_page_writes on); several rounds in turn, medians.
 #
 #   ROUNDS=3 SECONDS_EACH=10 CLIENTS=16 make bench
-#   WHAT="withdraw cpu lots expire phone events rfm" make bench      only these parts
+#   WHAT="withdraw cpu lots expire phone bank events shop rfm" make bench      only these parts
 #   EVENTS=1000000          how many events a reader is behind
+#   CUSTOMERS=1000000       of the shop, with three times as many orders and as many tickets;
+#                           and how many customers parts of phones are looked for among
 #   RFM_CUSTOMERS=1000000 RFM_ORDERS=10000000   whom the part rfm scores
 set -eu
 cd "$(dirname "$0")"
 export LC_ALL=C.UTF-8
 rounds=${ROUNDS:-3} seconds=${SECONDS_EACH:-10} clients=${CLIENTS:-16}
-what=${WHAT:-withdraw cpu lots expire phone events rfm}
-events=${EVENTS:-1000000}
+what=${WHAT:-withdraw cpu lots expire phone bank events shop rfm}
+events=${EVENTS:-1000000} customers=${CUSTOMERS:-1000000}
 rfm_customers=${RFM_CUSTOMERS:-1000000} rfm_orders=${RFM_ORDERS:-10000000}
 
 if [ -z "${C360_BENCH_CLUSTER:-}" ]; then
@@ -27,9 +29,9 @@ sql() { psql -X -q -At -v ON_ERROR_STOP=1 -d bench "$@"; }
 # user time of a backend, hundredths of a second
 cpu="(string_to_array(pg_read_file('/proc/self/stat', 0, 1000), ' '))[14]::bigint"
 
-createdb bench
-if [ "$what" != rfm ]; then
+if [ "$what" != shop ] && [ "$what" != rfm ]; then
     echo "preparing: 100,000 wallets on both sides" >&2
+    createdb bench
     sql -f peers.sql >/dev/null
     sql -f load.sql >/dev/null
     createdb tpcb
@@ -196,6 +198,73 @@ SQL
     rm -f /tmp/c360_phone.$$
 }
 
+# Bank transfers. Bodies as SePay sends them; ids are random.
+
+# seconds that a statement takes in psql
+time_of() {
+    local start
+    start=$(date +%s.%N)
+    sql -c "$1" >/dev/null
+    awk -v s="$start" -v e="$(date +%s.%N)" 'BEGIN {print e - s}'
+}
+
+measure_bank() {
+    local dir name round
+    dir=$(mktemp -d)
+    sql >/dev/null <<'SQL'
+CREATE FUNCTION peer.body(id bigint, content text) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT format('{"id": %s, "gateway": "Vietcombank", "transactionDate": "2026-01-07 14:02:37", "accountNumber": "0123499999", "code": null,
+        "content": "%s", "transferType": "in", "transferAmount": 100, "accumulated": 19077000, "subAccount": null, "referenceCode": "FT%s",
+        "description": "BankAPINotify"}', id, content, id)::jsonb
+$$;
+CREATE TABLE peer.told (content text);
+SQL
+    tail -n +2 ../data/transfers.tsv | cut -f 1 | sql -c '\copy peer.told FROM STDIN'
+    for name in bank_deposit bank_ingest; do
+        pgbench -n -M prepared -c "$clients" -j 1 -T 3 -f $name.sql bench >/dev/null 2>&1
+    done
+    for round in $(seq "$rounds"); do
+        for name in bank_deposit bank_ingest; do
+            tps -f $name.sql bench >>"$dir/$name"
+        done
+        echo "bank, round $round: $(for name in bank_deposit bank_ingest; do printf '%s %s  ' $name "$(tail -n 1 "$dir/$name")"; done)" >&2
+        # one client: each call a statement of its own, and all of them in one call
+        for n in $(seq 10000); do
+            printf "SELECT c360_ingest_bank_transaction('%s');\n" \
+                "$(printf '{"id": %s, "gateway": "Vietcombank", "transactionDate": "2026-01-07 14:02:37", "accountNumber": "0123499999", "content": "NGUYEN VAN A 09%08d tien hang", "transferType": "in", "transferAmount": 100, "accumulated": 19077000, "referenceCode": "FT%s", "description": "BankAPINotify"}' "$round$RANDOM$RANDOM$n" "$((n % 90000 + 1))" "$n")"
+        done >"$dir/single.sql"
+        sed -n "s/^SELECT c360_ingest_bank_transaction('\(.*\)');/\1/p" "$dir/single.sql" | sed 's/"id": /"id": 7/' | paste -sd, - |
+            sed "s/^/SELECT count(*) FROM c360_ingest_bank_transactions('[/; s/\$/]');/" >"$dir/bulk.sql"
+        for name in single bulk; do
+            start=$(date +%s.%N)
+            sql -f "$dir/$name.sql" >/dev/null
+            awk -v s="$start" -v e="$(date +%s.%N)" 'BEGIN {print e - s}' >>"$dir/$name"
+        done
+        time_of 'SELECT count(*) FROM (SELECT content FROM peer.told, generate_series(1, 10000)) AS t, LATERAL c360_parse_transfer(content) AS p' >>"$dir/parse"
+    done
+    row "c360_ingest_bank_transaction with deposit, $clients clients ($(median <"$dir/bank_ingest" | cut -d. -f1)/s) against c360_deposit ($(median <"$dir/bank_deposit" | cut -d. -f1)/s)" \
+        "$(paste "$dir/bank_ingest" "$dir/bank_deposit" | awk '{print $1 / $2}' | median | cut -c1-4)" "≥ 0.5"
+    row "10,000 transfers by one client in bulk ($(median <"$dir/bulk" | cut -c1-5) s) against single calls ($(median <"$dir/single" | cut -c1-5) s)" \
+        "$(paste "$dir/single" "$dir/bulk" | awk '{print $1 / $2}' | median | cut -c1-4) ×" "≥ 5 ×"
+    row "c360_parse_transfer, one core" "$(awk -v n="$(($(sql -c 'SELECT count(*) FROM peer.told') * 10000))" '{printf "%d\n", n / $1}' "$dir/parse" | median)/s" "≥ 500,000/s"
+
+    sql >/dev/null <<SQL
+DROP INDEX c360.customers_search_idx;
+INSERT INTO c360.customers (phone) SELECT '03' || lpad(i::text, 8, '0') FROM generate_series(1, $customers * 97::bigint, 97) i ON CONFLICT DO NOTHING;
+VACUUM ANALYZE c360.customers;
+SQL
+    for name in 5 6 7 8 9; do
+        sql >>"$dir/part$name" <<SQL
+SELECT count(c360_ingest_bank_transaction(peer.body(800000000 + $name * 1000000 + n, 'tien hang ' || lpad((n * 7919 % 100000)::text, $name, '1')))) FROM generate_series(1, 100) n \\g /dev/null
+SELECT clock_timestamp() AS start \\gset
+SELECT count(c360_ingest_bank_transaction(peer.body(900000000 + $name * 1000000 + n, 'tien hang ' || lpad((n * 7919 % 100000)::text, $name, '1')))) FROM generate_series(1, 1000) n \\g /dev/null
+SELECT round((extract(epoch FROM clock_timestamp() - :'start'))::numeric, 3);
+SQL
+        row "a transfer with a part of $name digits, taken in whole, among $(sql -c 'SELECT count(*) FROM c360.customers') customers" "$(cat "$dir/part$name") ms" "≤ 1 ms"
+    done
+    rm -rf "$dir"
+}
+
 # Live events. The publisher works on the same cores as writers and listeners.
 
 notify_mode() {
@@ -298,6 +367,63 @@ measure_events() {
     rm -rf "$dir"
 }
 
+# A whole shop, in a database of its own.
+
+shop() { psql -X -q -At -v ON_ERROR_STOP=1 -v customers="$customers" -d shop "$@"; }
+# what, query of $1, query of the arguments, aim, field (1 median, 2 99 %)
+latency() {
+    local answer
+    answer=$(shop -c 'SET ROLE shop_agent' -c "SELECT * FROM bench.latency(\$q\$$2\$q\$, ARRAY($3))" | tr '|' ' ')
+    row "$1: median, 99 %" "$(awk '{printf "%s ms, %s ms", $1, $2}' <<<"$answer")" "$4"
+}
+
+measure_shop() {
+    local dir calls=300
+    dir=$(mktemp -d)
+    echo "preparing: a shop of $customers customers" >&2
+    createdb shop
+    shop -f shop.sql >/dev/null
+    shop >/dev/null <<'SQL'
+CREATE ROLE shop_agent;
+SELECT c360_grant('shop_agent', 'agent');
+GRANT USAGE ON SCHEMA bench TO shop_agent;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA bench TO shop_agent;
+CREATE SEQUENCE bench.codes;
+SQL
+    # customers to ask for: $1 is an expression over the customer's number i
+    some() { echo "SELECT ($1)::text FROM generate_series(1, $calls) AS n, LATERAL (SELECT 1 + bench.hash(n, 99, $customers)::bigint AS i) AS c"; }
+    latency "c360_customer(phone)" 'SELECT c360_customer($1)' "$(some 'bench.phone(i)')" "≤ 1 ms median"
+    search() { latency "search: $1" 'SELECT count(*) FROM c360_search_customers($1)' "$(some "$2")" "≤ 20 ms, 99 %"; }
+    search "whole phone" 'bench.phone(i)'
+    search "beginning of a phone" 'left(bench.phone(i), 4 + i::int % 5)'
+    search "last 4 to 6 digits" 'right(bench.phone(i), 4 + i::int % 3)'
+    search "two digits" 'right(bench.phone(i), 2)'
+    search "nguyen" "'nguyen'"
+    search "a whole name without accents" "(ARRAY['nguyen thi kim yen', 'tran van an', 'xa duc vy', 'le huu phuc', 'nguyen an', 'thi yen'])[1 + i % 6]"
+    search "a given name" "bench.pick('{an,anh,binh,chau,dung,ha,lan,linh,long,mai,nam,nga,phuc,vy,yen}', i, 2)"
+    search "two letters" "bench.pick('{an,zx,qu,th,ng,vy,xa,hi,oa,mm,ye}', i, 1)"
+    search "part of an email" "'khach' || i % 100000"
+    search "part of an address" "bench.pick('{hue,ha noi,can tho,hung dao,le loi}', i, 1)"
+    search "two frequent parts of an address that do not adjoin" "bench.pick('{le loi ha noi,dao da nang}', i, 1)"
+    search "what nobody has" "'zzz' || i"
+    list() { latency "$1" "$2" "$(some "$3")" "≤ 10 ms"; }
+    list "customers from any id on, 50 of a tier" "SELECT count(*) FROM (SELECT * FROM c360_customer_list WHERE tier = 'gold' AND id > \$1::bigint ORDER BY id LIMIT 50) l" 'i'
+    list "customers before any creation, newest first, 50" "SELECT count(*) FROM (SELECT * FROM c360_customer_list WHERE created_at < \$1::timestamptz ORDER BY created_at DESC LIMIT 50) l" "now() - (i % 1000) * interval '1 day'"
+    list "tickets by priority and deadline, any page of 50" "SELECT count(*) FROM (SELECT * FROM c360_ticket_list WHERE (priority_rank, deadline_order, id) > (2, now(), \$1::bigint) ORDER BY priority_rank, deadline_order, id LIMIT 50) l" 'i'
+    list "tickets of a customer" "SELECT count(*) FROM c360_ticket_list WHERE customer_id = \$1::bigint" 'i'
+    list "activities from any id down, 50" "SELECT count(*) FROM (SELECT * FROM c360_activity_list WHERE id < \$1::bigint ORDER BY id DESC LIMIT 50) l" 'i * 4'
+    list "c360_activities(phone)" 'SELECT count(*) FROM c360_activities($1)' 'bench.phone(i)'
+    list "ledger from any id down, 50" "SELECT count(*) FROM (SELECT * FROM c360_wallet_transaction_list WHERE id < \$1::bigint ORDER BY id DESC LIMIT 50) l" 'i'
+    list "c360_consolidated_transactions, first page" 'SELECT count(*) FROM c360_consolidated_transactions(max_rows => 20 + length($1))' 'bench.phone(i)'
+    list "c360_recent_customers" 'SELECT count(*) FROM c360_recent_customers(20 + length($1))' 'i'
+    calls=20
+    latency "c360_dashboard()" 'SELECT c360_dashboard() || jsonb_build_object($1, 1)' "$(some 'i')" "≤ 300 ms"
+    for round in $(seq "$rounds"); do
+        for name in ticket ticket_floor; do
+            tps -D "customers=$customers" -f $name.sql shop >>"$dir/$name"
+        done
+    done
+    row "c360_create_ticket at $clients clients, against a bare INSERT into the table ($(median <"$dir/ticket_floor" | cut -d. -f1)/s)" "$(paste "$dir/ticket" "$dir/ticket_floor" | awk '{print $1 / $2}' | median | cut -c1-4)" "≥ 0.5"
 # Scores. What a day changes, and a hundredth of the customers with new orders.
 
 measure_rfm() {
