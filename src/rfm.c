@@ -104,7 +104,7 @@ not_complete(const char *detail)
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("rules of scoring are not complete"),
-			 errdetail("%s", detail),
+			 errdetail("rules_incomplete: %s", detail),
 			 errhint("SELECT c360_install() puts rows that are missing back; c360_update_rfm_threshold() changes bounds.")));
 }
 
@@ -138,10 +138,10 @@ check_bounds(void)
 		bool		falling = metric == RECENCY;
 
 		if (bounds[falling ? NSCORES - 1 : 0] != 0)
-			not_complete(psprintf("bounds_out_of_order: the outermost bound of %s is not 0", metric_names[metric]));
+			not_complete(psprintf("the outermost bound of %s is not 0", metric_names[metric]));
 		for (int i = 1; i < NSCORES; i++)
 			if (falling ? bounds[i] >= bounds[i - 1] : bounds[i] <= bounds[i - 1])
-				not_complete(psprintf("bounds_out_of_order: %s, scores %d and %d",
+				not_complete(psprintf("bounds of %s are out of order, scores %d and %d",
 									  metric_names[metric], i, i + 1));
 	}
 }
@@ -153,7 +153,7 @@ load_bounds(void)
 								  "score::int8, min_value FROM c360.rfm_config");
 
 	if (count != NMETRICS * NSCORES)
-		not_complete("bounds_missing: c360.rfm_config has a row for each metric and score");
+		not_complete("c360.rfm_config has a row for each metric and score");
 	for (uint64 i = 0; i < count; i++)
 		config->bounds[number(i, 1) - 1][number(i, 2) - 1] = number(i, 3);
 	check_bounds();
@@ -165,7 +165,7 @@ load_segments(void)
 	uint64		count = read_rows("SELECT ((r - 1) * 25 + (f - 1) * 5 + m - 1)::int8, segment FROM c360.rfm_segments");
 
 	if (count != NSEGMENTS)
-		not_complete("segments_missing: c360.rfm_segments has a row for each of the 125 triples of scores");
+		not_complete("c360.rfm_segments has a row for each of the 125 triples of scores");
 	for (uint64 i = 0; i < count; i++)
 		strlcpy(config->segments[number(i, 1)],
 				SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2), LONGEST_NAME);

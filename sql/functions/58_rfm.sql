@@ -19,7 +19,7 @@ COMMENT ON FUNCTION @extschema@.c360_rfm_config_version() IS
 'Internal: a number for the rules of scoring as they are: thresholds, segments, window.
 
 Answer: the same number for the same rules.
-Errors: 55000 not installed, bounds_missing, bounds_out_of_order, segments_missing.';
+Errors: 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_score_customer(customer_id bigint, today date,
     OUT recency_days integer, OUT frequency integer, OUT monetary bigint, OUT r smallint, OUT f smallint, OUT m smallint,
@@ -31,7 +31,7 @@ COMMENT ON FUNCTION @extschema@.c360_score_customer(bigint, date) IS
 
 customer_id: the customer. today: the shop''s day.
 Answer: the scores and what they are made of, NULL without an order that counts; the tier; since when he is a customer.
-Errors: 55000 not installed, bounds_missing, bounds_out_of_order, segments_missing.';
+Errors: 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_score_customers(ids bigint[], after bigint, upto bigint, today date,
     OUT examined bigint, OUT changed bigint)
@@ -42,7 +42,7 @@ COMMENT ON FUNCTION @extschema@.c360_score_customers(bigint[], bigint, bigint, d
 
 ids: whom; NULL = those with ids above after and up to upto; both NULL = all. today: the shop''s day.
 Answer: customers looked at, and how many changed.
-Errors: 25006 read only; 55000 not installed, bounds_missing, bounds_out_of_order, segments_missing.';
+Errors: 25006 read only; 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_report_progress(progress text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -226,7 +226,7 @@ COMMENT ON FUNCTION @extschema@.c360_rfm_begin(boolean, bigint, date) IS
 'Internal: begins a run of the refresh; goes on with one that was cut short.
 
 full: look at all customers, whatever changed. run: its id in c360.job_runs, NULL = none. today: the shop''s day.
-Errors: 25006 read only; 55000 not installed, bounds_missing, bounds_out_of_order, segments_missing.';
+Errors: 25006 read only; 55000 not installed, rules_incomplete.';
 
 -- The size of batches follows the time that they take, so that whoever waits
 -- for a row of one waits some 25 ms.
@@ -300,7 +300,7 @@ COMMENT ON FUNCTION @extschema@.c360_rfm_batch(date) IS
 
 today: the shop''s day.
 Answer: customers looked at and changed; finished = nothing was left to look at.
-Errors: 25006 read only; 55000 not installed, bounds_missing, bounds_out_of_order, segments_missing.';
+Errors: 25006 read only; 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_refresh_rfm_on("full" boolean, today date)
 RETURNS TABLE (examined bigint, changed bigint, distribution jsonb)
@@ -342,7 +342,7 @@ COMMENT ON FUNCTION @extschema@.c360_refresh_rfm_on(boolean, date) IS
 
 full: look at all customers. today: the shop''s day.
 Answer: as c360_refresh_rfm().
-Errors: 25006 read only; 55000 not installed, bounds_missing, bounds_out_of_order, segments_missing.';
+Errors: 25006 read only; 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_refresh_rfm("full" boolean DEFAULT false)
 RETURNS TABLE (examined bigint, changed bigint, distribution jsonb)
@@ -357,7 +357,7 @@ COMMENT ON FUNCTION @extschema@.c360_refresh_rfm(boolean) IS
 
 full: score all, whatever changed; so does the first run, one after a restore or a promotion, and one after a change of thresholds, segments or window. The result is the same.
 Answer: examined (customers looked at), changed (of whom something else than before is stored now), distribution ({segment: customers}). Customers locked by another transaction meanwhile are left to the next refresh.
-Errors: 25006 read only; 55000 not installed, bounds_missing, bounds_out_of_order, segments_missing.';
+Errors: 25006 read only; 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_rfm_start("full" boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -375,7 +375,7 @@ COMMENT ON FUNCTION @extschema@.c360_rfm_start(boolean) IS
 'Internal: begins a run for c360_refresh_rfm_all(), under the lock of the job.
 
 full: look at all customers.
-Errors: PT409 job_running; 25006 read only; 55000 not installed, bounds_missing, bounds_out_of_order, segments_missing.';
+Errors: PT409 job_running; 25006 read only; 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_rfm_continue() RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -394,7 +394,7 @@ COMMENT ON FUNCTION @extschema@.c360_rfm_continue() IS
 'Internal: a batch of c360_refresh_rfm_all(); the last one gives the lock of the job back.
 
 Answer: whether there may be more.
-Errors: 25006 read only; 55000 not installed, bounds_missing, bounds_out_of_order, segments_missing.';
+Errors: 25006 read only; 55000 not installed, rules_incomplete.';
 
 -- A procedure that commits must neither be SECURITY DEFINER nor have a SET.
 CREATE PROCEDURE @extschema@.c360_refresh_rfm_all("full" boolean DEFAULT false)
@@ -416,7 +416,7 @@ COMMENT ON PROCEDURE @extschema@.c360_refresh_rfm_all(boolean) IS
 
 full: look at all customers, whatever changed.
 Its caller needs EXECUTE on c360_rfm_start and c360_rfm_continue, too.
-Errors: PT409 job_running; 2D000 inside a transaction block; 25006 read only; 55000 not installed, bounds_missing, bounds_out_of_order, segments_missing.';
+Errors: PT409 job_running; 2D000 inside a transaction block; 25006 read only; 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_rfm_open_run(OUT run bigint, OUT begun bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -453,7 +453,7 @@ COMMENT ON FUNCTION @extschema@.c360_job_refresh_rfm() IS
 'Internal: one batch of the job refresh_rfm.
 
 Answer: customers looked at, 0 when none is left.
-Errors: 25006 read only; 55000 not installed, bounds_missing, bounds_out_of_order, segments_missing.';
+Errors: 25006 read only; 55000 not installed, rules_incomplete.';
 
 -- One customer.
 
@@ -471,7 +471,7 @@ COMMENT ON FUNCTION @extschema@.c360_rfm_answer(bigint, date, boolean) IS
 
 customer_id: the customer. today: the shop''s day. sees_money: whether to tell what he spent.
 Answer: one row.
-Errors: 55000 not installed, bounds_missing, bounds_out_of_order, segments_missing.';
+Errors: 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_calculate_rfm(phone text)
 RETURNS TABLE (recency_days integer, frequency integer, monetary bigint, r smallint, f smallint, m smallint,
@@ -488,7 +488,7 @@ COMMENT ON FUNCTION @extschema@.c360_calculate_rfm(text) IS
 
 phone: any spelling.
 Answer: recency_days (shop days since his last order), frequency (orders of the window), monetary (đồng, NULL for callers below agent), the scores r, f and m of them (1 to 5), overall (their mean, 2 decimals), segment, and the tier that he would have; without an order that counts all but frequency, monetary and tier are NULL.
-Errors: PT404 customer_not_found; 22004 missing_argument; 22023 invalid_phone; 55000 not installed, bounds_missing, bounds_out_of_order, segments_missing.';
+Errors: PT404 customer_not_found; 22004 missing_argument; 22023 invalid_phone; 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_update_rfm(phone text)
 RETURNS TABLE (recency_days integer, frequency integer, monetary bigint, r smallint, f smallint, m smallint,
@@ -517,7 +517,7 @@ COMMENT ON FUNCTION @extschema@.c360_update_rfm(text) IS
 
 phone: any spelling.
 Answer: as c360_calculate_rfm().
-Errors: PT404 customer_not_found; 22004 missing_argument; 22023 invalid_phone; 25006 read only; 55000 not installed, bounds_missing, bounds_out_of_order, segments_missing.';
+Errors: PT404 customer_not_found; 22004 missing_argument; 22023 invalid_phone; 25006 read only; 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_rfm_words(customer_id bigint, r smallint, f smallint, m smallint, segment text) RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -578,7 +578,7 @@ COMMENT ON FUNCTION @extschema@.c360_analyze_rfm(text) IS
 
 phone: any spelling.
 Answer: object of customer_id, phone, recency {score, days, words}, frequency {score, orders, words}, monetary {score, spent, words}, overall, segment, tier, stored_segment (of the last refresh), previous_segment with segment_since and previous_tier with tier_since (as scoring changed them last, NULL if it never did), recommendations [{en, vi}]. spent in đồng, NULL for callers below agent; without an order that counts the scores are NULL.
-Errors: PT404 customer_not_found; 22004 missing_argument; 22023 invalid_phone; 55000 not installed, bounds_missing, bounds_out_of_order, segments_missing.';
+Errors: PT404 customer_not_found; 22004 missing_argument; 22023 invalid_phone; 55000 not installed, rules_incomplete.';
 
 -- The rules.
 

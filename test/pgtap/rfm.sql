@@ -246,13 +246,13 @@ ROLLBACK TO rules;
 -- Rules that are not complete.
 SAVEPOINT rules;
 DELETE FROM c360.rfm_segments WHERE (r, f, m) = (1, 2, 3);
-SELECT is(pg_temp.failure('SELECT * FROM c360_refresh_rfm()'), '55000 segments_missing', 'a triple is missing');
+SELECT is(pg_temp.failure('SELECT * FROM c360_refresh_rfm()'), '55000 rules_incomplete', 'a triple is missing');
 ROLLBACK TO rules;
 UPDATE c360.rfm_config SET min_value = 60 WHERE metric = 'recency' AND score = 3;
-SELECT is(pg_temp.failure('SELECT * FROM c360_calculate_rfm(''0977000001'')'), '55000 bounds_out_of_order', 'bounds out of order by hand');
+SELECT is(pg_temp.failure('SELECT * FROM c360_calculate_rfm(''0977000001'')'), '55000 rules_incomplete', 'bounds out of order by hand');
 ROLLBACK TO rules;
 DELETE FROM c360.rfm_config WHERE metric = 'recency' AND score = 3;
-SELECT is(pg_temp.failure('SELECT * FROM c360_update_rfm(''0977000001'')'), '55000 bounds_missing', 'a bound is missing');
+SELECT is(pg_temp.failure('SELECT * FROM c360_update_rfm(''0977000001'')'), '55000 rules_incomplete', 'a bound is missing');
 SELECT c360_install() \g /dev/null
 SELECT lives_ok('SELECT * FROM c360_update_rfm(''0977000001'')', 'c360_install() puts it back');
 SELECT is((SELECT count(*) FROM c360.rfm_segments WHERE segment = 'Regulars'), 1::bigint, 'and leaves the shop''s rows as they are');
