@@ -469,6 +469,9 @@ FROM c360.customer_tickets WHERE type = 'OTHER';
 SELECT c360_run_job('carrier_deadlines');
 SELECT c360_ticket_action(ticket_code, 'process'), c360_ticket_action(ticket_code, 'cancel', 'gone'), c360_delete_ticket(ticket_code, 'twice')
 FROM c360.customer_tickets WHERE type = 'THIEU';
+-- scores, and somebody whom the next refresh has to look at
+SELECT c360_refresh_rfm();
+SELECT c360_set_tier('0966666665', 'silver');
 SELECT c360_issue_credit('0912345678', 7000, 'MANUAL', 'E', clock_timestamp() + interval '100 milliseconds');
 SQL
 
