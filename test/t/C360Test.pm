@@ -81,7 +81,7 @@ our @WRITES = (
     [ 'c360_update_rfm', q{SELECT c360_update_rfm('0912345678')} ],
     [ 'c360_refresh_rfm', q{SELECT c360_refresh_rfm()} ],
     [ 'c360_refresh_rfm_all', q{CALL c360_refresh_rfm_all(true)} ],
-    [ 'c360_update_rfm_threshold', q{SELECT c360_update_rfm_threshold('recency', 4, 9)} ],
+    [ 'c360_update_rfm_threshold', q{SELECT c360_update_rfm_threshold('recency', 4, 8)} ],
     [ 'c360_create_ticket', q{SELECT c360_create_ticket('0912345678', 'HOAN', 'DH1', refund_amount => 1000)} ],
     [ 'c360_update_ticket', qq{SELECT c360_update_ticket('$first_ticket', '{"subject": "broken"}')} ],
     [ 'c360_ticket_action', qq{SELECT c360_ticket_action('$first_ticket', 'wait_carrier', deadline => '2026-01-03')} ],
