@@ -212,7 +212,13 @@ keep_difference(const C360Payload *payload)
 	SPI_finish();
 }
 
-/* An erased transfer has no content left that could differ. */
+/* Of a transfer whose customer was erased nothing is taken up again. */
+static bool
+is_erased(C360Row *row)
+{
+	return JB_ROOT_COUNT(c360_get_jsonb(row, TRANSFER_raw_data)) == 0;
+}
+
 static bool
 differs(C360Row *row, const C360Payload *payload)
 {
@@ -248,7 +254,7 @@ answer_duplicate(C360Store *store, const C360Payload *payload, C360BankResult *r
 						  Int64GetDatum(c360_get_int64(link, LINK_id)));
 		result->transaction_id = found != NULL ? c360_get_int64(found, LEDGER_id) : 0;
 	}
-	if (differs(row, payload))
+	if (!is_erased(row) && differs(row, payload))
 		keep_difference(payload);
 	return true;
 }

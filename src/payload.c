@@ -119,6 +119,13 @@ integer_of_numeric(Numeric number, const char *name)
 
 	if (DatumGetInt32(DirectFunctionCall2(numeric_cmp, NumericGetDatum(number), whole)) != 0)
 		bad_field(name, "is no whole number");
+	if (DatumGetInt32(DirectFunctionCall2(numeric_cmp,
+										  DirectFunctionCall1(numeric_abs, NumericGetDatum(number)),
+										  NumericGetDatum(int64_to_numeric(PG_INT64_MAX)))) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("bank payload has a number out of range"),
+				 errdetail("overflow: %s", name)));
 	return DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(number)));
 }
 

@@ -324,6 +324,7 @@ BEGIN
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('c360'), hashtext('c360_install'));
     PERFORM @extschema@.c360_apply_level(c360_grant.role, c360_grant.level);
+    PERFORM pg_notify('pgrst', 'reload schema');    -- as c360_install() does
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_grant(regrole, text) IS
 'Gives a role a level: EXECUTE on the functions and SELECT on the views that the level may use.
@@ -353,6 +354,7 @@ BEGIN
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('c360'), hashtext('c360_install'));
     PERFORM @extschema@.c360_apply_level(c360_revoke.role, NULL);
+    PERFORM pg_notify('pgrst', 'reload schema');    -- as c360_install() does
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_revoke(regrole) IS
 'Takes all levels of a role, all that c360_grant() and GRANT by hand gave it of the functions and views of levels, and its stream passes.

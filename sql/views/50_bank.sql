@@ -155,3 +155,24 @@ CREATE OR REPLACE VIEW @extschema@.c360_ignored_number_list AS
     WHERE @extschema@.c360_version() IS NOT NULL;
 COMMENT ON VIEW @extschema@.c360_ignored_number_list IS
     'Numbers that are never a customer in the content of a transfer; changed by c360_ignore_number() and c360_unignore_number()';
+
+COMMENT ON COLUMN @extschema@.c360_bank_match_statistics.transfers IS 'incoming transfers above 0';
+COMMENT ON COLUMN @extschema@.c360_bank_match_statistics.total_amount IS 'sum of them, đồng; NULL for callers below agent';
+COMMENT ON COLUMN @extschema@.c360_bank_problem_list.bank_transaction_id IS 'the transfer';
+COMMENT ON COLUMN @extschema@.c360_bank_problem_list.sepay_id IS 'id that the gateway gave it';
+COMMENT ON COLUMN @extschema@.c360_bank_problem_list.gateway IS 'bank or payment service that told of it';
+COMMENT ON COLUMN @extschema@.c360_bank_problem_list.account_number IS 'account of the shop';
+COMMENT ON COLUMN @extschema@.c360_bank_problem_list.transaction_date IS 'when the bank booked it';
+COMMENT ON COLUMN @extschema@.c360_ignored_number_list.value IS 'number that is never a customer';
+COMMENT ON COLUMN @extschema@.c360_ignored_number_list.reason IS 'what number it is';
+COMMENT ON COLUMN @extschema@.c360_ignored_number_list.added_by IS 'who added it';
+COMMENT ON COLUMN @extschema@.c360_ignored_number_list.added_at IS 'when it was added';
+COMMENT ON COLUMN @extschema@.c360_qr_code_list.code IS 'what the customer writes into a transfer';
+COMMENT ON COLUMN @extschema@.c360_qr_code_list.customer_id IS 'the customer';
+COMMENT ON COLUMN @extschema@.c360_qr_code_list.phone IS 'phone of the customer in canonical form; NULL after he was erased';
+COMMENT ON COLUMN @extschema@.c360_qr_code_list.name IS 'name of the customer';
+COMMENT ON COLUMN @extschema@.c360_qr_code_list.created_at IS 'when it was made';
+COMMENT ON COLUMN @extschema@.c360_qr_code_list.created_by IS 'who had it made';
+COMMENT ON COLUMN @extschema@.c360_qr_code_list.retired_at IS 'since when it leads to nobody';
+COMMENT ON COLUMN @extschema@.c360_qr_code_list.retired_by IS 'who retired it';
+COMMENT ON COLUMN @extschema@.c360_qr_code_list.last_used_at IS 'when a transfer was last linked by it';

@@ -475,5 +475,11 @@ SELECT is_empty($$SELECT * FROM failures WHERE word = 'invalid_payload' AND stat
 SELECT is(pg_temp.books(), books, 'stored nowhere') FROM before;
 SELECT is(pg_temp.take(901, E'Nguy\u00c3\u00aan \ufffd \u0007 CK 0966000001 \u202e'), 'deposited 0966000001', 'leftovers of other encodings are read over');
 
+-- Erased: what the gateway tells once more is not taken up again
+SELECT c360_get_or_create_customer('0966000077'), pg_temp.take(950, 'nobody we know') \g /dev/null
+SELECT c360_link_transaction(pg_temp.row_of(950), '0966000077', auto_deposit => false), c360_erase_customer('0966000077', 'asked') \g /dev/null
+SELECT matches(pg_temp.take(950, 'nobody we know'), '^duplicate', 'an erased transfer is known');
+SELECT is_empty($$SELECT FROM c360.balance_history_differences WHERE bank_transaction_id = pg_temp.row_of(950)$$, 'and its text does not come back');
+
 SELECT * FROM finish();
 ROLLBACK;
