@@ -7,7 +7,7 @@
 #   WHAT="withdraw cpu lots expire phone bank events shop" make bench      only these parts
 #   EVENTS=1000000          how many events a reader is behind
 #   CUSTOMERS=1000000       of the shop, with three times as many orders and as many tickets;
-#                           and how many parts of phones are looked for among
+#                           and how many customers parts of phones are looked for among
 set -eu
 cd "$(dirname "$0")"
 export LC_ALL=C.UTF-8
