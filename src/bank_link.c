@@ -193,11 +193,11 @@ void
 c360_follow_decision(C360Store *store, const C360Transfer *transfer,
 					 const C360Decision *decision, C360BankResult *result)
 {
-	bool		by_code = decision->method != NULL && strcmp(decision->method, "qr_code") == 0;
-
 	result->result = decision->outcome;
 	if (strcmp(decision->outcome, "deposited") == 0)
 	{
+		bool		by_code = strcmp(decision->method, "qr_code") == 0;
+
 		link_to(lock_decided(store, decision, result), transfer, decision->method,
 				by_code ? decision->value : NULL, true, result);
 		c360_bank_announce(store, transfer, result, "bank.linked", decision->method, NULL);
