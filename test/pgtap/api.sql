@@ -137,7 +137,9 @@ SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
     ('c360_resolve_ticket', '(ticket_code text, amount bigint DEFAULT NULL::bigint,'
         ' compensation text DEFAULT NULL::text, note text DEFAULT NULL::text) -> jsonb'),
     ('c360_delete_ticket', '(ticket_code text, reason text DEFAULT NULL::text) -> void'),
-    ('c360_escalate_deadlines', '() -> bigint')
+    ('c360_escalate_deadlines', '() -> bigint'),
+    ('c360_recount_all', '()'),
+    ('c360_recount_orders', '(after_id bigint DEFAULT 0, max_customers integer DEFAULT 1000) -> bigint')
 ) AS t (name, expected);
 
 -- Scores
@@ -236,7 +238,7 @@ FROM unnest(ARRAY['c360_install', 'c360_set', 'c360_grant', 'c360_revoke', 'c360
                   'c360_undo_skip_match', 'c360_process_bank', 'c360_rematch_transactions', 'c360_retire_qr_code',
                   'c360_ignore_number', 'c360_unignore_number',
                   'c360_upsert_customer', 'c360_upsert_tpos_customer', 'c360_set_tier', 'c360_set_status',
-                  'c360_change_phone', 'c360_add_note', 'c360_erase_customer',
+                  'c360_change_phone', 'c360_add_note', 'c360_erase_customer', 'c360_recount_orders', 'c360_recount_all',
                   'c360_get_or_create_customer', 'c360_perform_job', 'c360_run_job', 'c360_set_job',
                   'c360_schedule_jobs', 'c360_unschedule_jobs', 'c360_open_stream',
                   'c360_update_rfm', 'c360_refresh_rfm', 'c360_refresh_rfm_all', 'c360_update_rfm_threshold']) AS name;
@@ -264,7 +266,7 @@ SELECT is_empty($$SELECT r.name FROM pg_temp.routines r JOIN pg_language l ON l.
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE prokind = 'p' AND (prosecdef OR proconfig IS NOT NULL)$$,
                 'procedures that commit have neither SECURITY DEFINER nor SET');
 SELECT is((SELECT prokind::text FROM pg_temp.routines WHERE routines.name = wanted), 'p', wanted || ' is a procedure')
-FROM unnest(ARRAY['c360_expire_all', 'c360_perform_job', 'c360_refresh_rfm_all']) AS wanted;
+FROM unnest(ARRAY['c360_expire_all', 'c360_recount_all', 'c360_perform_job', 'c360_refresh_rfm_all']) AS wanted;
 SELECT is((SELECT prosecdef FROM pg_temp.routines WHERE routines.name = wanted), false,
           wanted || ' has the rights of its caller')
 FROM unnest(ARRAY['c360_install', 'c360_grant', 'c360_revoke', 'c360_schedule_jobs', 'c360_unschedule_jobs', 'c360_set_job', 'c360_pg_cron_put']) AS wanted;

@@ -60,6 +60,8 @@ INSERT INTO test.calls VALUES
     ('c360_resolve_ticket', format($$SELECT c360_resolve_ticket(%L)$$, :'ticket')),
     ('c360_delete_ticket', format($$SELECT c360_delete_ticket(%L)$$, :'ticket')),
     ('c360_escalate_deadlines', $$SELECT c360_escalate_deadlines()$$),
+    ('c360_recount_orders', $$SELECT c360_recount_orders()$$),
+    ('c360_recount_all', $$CALL c360_recount_all()$$),
     ('c360_install', $$SELECT c360_install()$$);
 -- a retry would change nothing, but it locks
 INSERT INTO test.calls VALUES ('retry', $$SELECT c360_deposit('0921000001', 100, idempotency_key => 'read only')$$);

@@ -87,6 +87,8 @@ our @WRITES = (
     [ 'c360_ticket_action', qq{SELECT c360_ticket_action('$first_ticket', 'wait_carrier', deadline => '2026-01-03')} ],
     [ 'c360_ticket_note', qq{SELECT c360_ticket_note('$first_ticket', 'called')} ],
     [ 'c360_escalate_deadlines', q{SELECT c360_escalate_deadlines()} ],
+    [ 'c360_recount_orders', q{SELECT c360_recount_orders()} ],
+    [ 'c360_recount_all', q{CALL c360_recount_all()} ],
     [ 'c360_resolve_ticket', qq{SELECT c360_resolve_ticket('$first_ticket')} ],
     [ 'c360_create_ticket', q{SELECT c360_create_ticket('0912345678', 'OTHER')} ],
     [ 'c360_delete_ticket', qq{SELECT c360_delete_ticket('} . ($first_ticket =~ s/1$/2/r) . q{')} ],
@@ -134,7 +136,7 @@ our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_cha
     c360_schedule_jobs c360_make_customer c360_put_order c360_count_orders c360_insert_ticket c360_lock_ticket
     c360_require_move c360_write_ticket c360_step_ticket c360_require_accountant c360_lock_payee
     c360_job_process_bank
-    c360_unused_compensation c360_raise_priorities c360_job_carrier_deadlines c360_ticket_fields
+    c360_unused_compensation c360_raise_priorities c360_job_carrier_deadlines c360_ticket_fields c360_customers_to_count
     c360_job_refresh_rfm c360_rfm_config_version c360_score_customer c360_score_customers c360_report_progress
     c360_rfm_fill_queue c360_rfm_queue_end c360_rfm_take_queue c360_rfm_range_end c360_rfm_lock_customer
     c360_rfm_queue_customer c360_rfm_distribution c360_rfm_begin c360_rfm_batch c360_refresh_rfm_on c360_rfm_start
