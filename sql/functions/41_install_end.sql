@@ -29,7 +29,8 @@
         default_value = excluded.default_value, description = excluded.description;
     INSERT INTO c360.jobs (job, default_schedule, description) VALUES
         ('carrier_deadlines', '0 */6 * * *', 'raises the priority of open tickets whose carrier deadline is less than 24 hours away'),
-        ('expire_credits', '0 * * * *', 'expires lots past their time; the worker does so at each lot''s own expiry, too')
+        ('expire_credits', '0 * * * *', 'expires lots past their time; the worker does so at each lot''s own expiry, too'),
+        ('scan_fraud', '0 2 * * *', 'looks for fraud in orders and ledger; findings become flags, and flags act')
     ON CONFLICT (job) DO UPDATE SET default_schedule = excluded.default_schedule,
         description = excluded.description;
 
