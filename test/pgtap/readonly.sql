@@ -43,6 +43,9 @@ SELECT c360_issue_credit(phone, 100, source_id => phone) FROM unnest(ARRAY['0901
 SELECT transaction_id AS paid FROM c360_withdraw('0901000001', 50) \gset
 SELECT ticket_code AS ticket FROM c360_create_ticket('0901000001', 'HOAN', 'DH1', deadline => '2026-01-01') \gset
 SELECT c360_freeze_wallet('0901000002', 'a reason'), c360_get_or_create_customer('0901000004') \g /dev/null
+INSERT INTO c360.fraud_flags (customer_id, rule, mode, severity, action, evidence, counted, found_at, last_found_at)
+SELECT id, 'self_dealing', 'on', 'medium', 'self_dealing', '{}', '{}', now(), now() FROM c360.customers WHERE phone = '0901000001'
+RETURNING id AS flag \gset
 SELECT c360_record_order('0901000001', 'RO-1', 500, '2024-01-02', 'delivered') \g /dev/null
 SELECT ticket_code AS ticket FROM c360_create_ticket('0901000001', 'RETURN_CLIENT', 'RO-1', refund_amount => 10,
     deadline => clock_timestamp()) \gset
@@ -108,6 +111,12 @@ INSERT INTO calls VALUES
     ('c360_delete_ticket', format('SELECT c360_delete_ticket(%L)', :'ticket')),
     ('c360_delete_ticket', format('SELECT c360_delete_ticket(%L)', :'paid_ticket')),
     ('c360_escalate_deadlines', 'SELECT c360_escalate_deadlines()'),
+    ('c360_scan_fraud', 'SELECT c360_scan_fraud()'),
+    ('c360_scan_fraud', $$SELECT c360_scan_fraud('-infinity')$$),
+    ('c360_scan_fraud_all', 'CALL c360_scan_fraud_all()'),
+    ('c360_review_fraud_flag', format('SELECT c360_review_fraud_flag(%s, ''dismissed'')', :flag)),
+    ('c360_snooze_fraud_rule', $$SELECT c360_snooze_fraud_rule('0901000001', 'wallet_abuse', '2099-01-01', 'a reseller')$$),
+    ('c360_set_fraud_rule', $$SELECT c360_set_fraud_rule('wallet_abuse', 'shadow')$$),
     ('c360_run_job', $$SELECT c360_run_job('carrier_deadlines')$$),
     ('c360_set', $$SELECT c360_set('credit_expiry_days', '20')$$),
     ('c360_perform_job', $$CALL c360_perform_job('expire_credits')$$),

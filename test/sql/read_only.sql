@@ -43,6 +43,11 @@ INSERT INTO test.calls VALUES
     ('c360_ticket_note', format($$SELECT c360_ticket_note(%L, 'n')$$, :'ticket')),
     ('c360_resolve_ticket', format($$SELECT c360_resolve_ticket(%L)$$, :'ticket')),
     ('c360_delete_ticket', format($$SELECT c360_delete_ticket(%L)$$, :'ticket')),
+    ('c360_scan_fraud', $$SELECT c360_scan_fraud()$$),
+    ('c360_scan_fraud_all', $$CALL c360_scan_fraud_all()$$),
+    ('c360_review_fraud_flag', $$SELECT c360_review_fraud_flag(1, 'confirmed')$$),
+    ('c360_snooze_fraud_rule', $$SELECT c360_snooze_fraud_rule('0921000001', 'wallet_abuse', '2099-01-01', 'why not')$$),
+    ('c360_set_fraud_rule', $$SELECT c360_set_fraud_rule('wallet_abuse', 'on')$$),
     ('c360_escalate_deadlines', $$SELECT c360_escalate_deadlines()$$),
     ('c360_install', $$SELECT c360_install()$$);
 -- a retry would change nothing, but it locks

@@ -54,6 +54,14 @@ our @WRITES = (
     [ 'c360_set', q{SELECT c360_set('refund_grace_days', '8')} ],
     [ 'c360_grant', q{SELECT c360_grant('pg_monitor', 'viewer')} ],
     [ 'c360_revoke', q{SELECT c360_revoke('pg_monitor')} ],
+    [ 'c360_scan_fraud', q{SELECT c360_scan_fraud()} ],
+    [ 'c360_scan_fraud_all', q{CALL c360_scan_fraud_all()} ],
+    [ 'c360_set_fraud_rule', q{SELECT c360_set_fraud_rule('wallet_abuse', 'shadow', parameters => '{"more_than": 6}')} ],
+    [ 'c360_snooze_fraud_rule', q{SELECT c360_snooze_fraud_rule('0912345678', 'wallet_abuse', '2036-01-01', 'a reseller')} ],
+    [ 'c360_review_fraud_flag', q{WITH f AS (INSERT INTO c360.fraud_flags (customer_id, rule, mode, severity, action, evidence,
+            counted, found_at, last_found_at)
+        VALUES (1, 'self_dealing', 'on', 'medium', 'self_dealing', '{}', '{}', now(), now()) RETURNING id)
+        SELECT id FROM f; SELECT c360_review_fraud_flag((SELECT max(id) FROM c360.fraud_flags), 'dismissed')} ],
     [ 'c360_perform_job', q{CALL c360_perform_job('expire_credits')} ],
     [ 'c360_run_job', q{SELECT c360_run_job('expire_credits')} ],
     [ 'c360_set_job', q{SELECT c360_set_job('expire_credits', '5 * * * *', true)} ],
@@ -107,6 +115,7 @@ our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_cha
     c360_job_fail c360_sweep_job_runs c360_pg_cron_clock c360_pg_cron_put c360_set_pg_cron_role
     c360_schedule_jobs c360_make_customer c360_put_order c360_count_orders c360_insert_ticket c360_lock_ticket
     c360_require_move c360_write_ticket c360_step_ticket c360_require_accountant c360_lock_payee
+    c360_fraud_batch c360_job_scan_fraud c360_require_fraud_rule
     c360_unused_compensation c360_raise_priorities c360_job_carrier_deadlines c360_ticket_fields);
 
 # A cluster whose databases are UTF-8 and whose superuser is postgres, whatever
