@@ -179,6 +179,7 @@ INSERT INTO reads VALUES
     ('c360_require_phone', $$SELECT c360_require_phone('0901000001')$$),
     ('c360_require_text', $$SELECT c360_require_text('x', 'y', 1, true)$$),
     ('c360_require_one_of', $$SELECT c360_require_one_of('x', 'y', '{y}')$$),
+    ('c360_require_fraud_rule', $$SELECT c360_require_fraud_rule('wallet_abuse')$$),
     ('c360_require_words', $$SELECT c360_require_words('x', '{y}')$$),
     ('c360_customer', $$SELECT c360_customer('0901000001')$$),
     ('c360_customers', $$SELECT c360_customers('{0901000001}')$$),
