@@ -3,8 +3,11 @@
 #   make, make install, make installcheck   as for every PGXS extension
 #   make deps        Debian packages that demo, check and bench need
 #   make demo        a throw-away cluster that shows the main story
+#   make postgrest   the same with PostgREST in front, until Ctrl-C
 #   make check       every test, in throw-away clusters
 #   make soak        writers, readers and kills at random, SOAK_SECONDS (300) long
+#   make reference   writes doc/reference.md from an installation
+#   make lint        cppcheck and clang-tidy over src/
 #   make bench       measurements; doc/benchmarks.md has the last ones
 #   make valgrind    the regress tests against a server under valgrind
 
@@ -35,7 +38,7 @@ PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 # These targets call make again once PGXS is there; they have no use for it
 # themselves, and it has a "check" of its own.
-OWN_TARGETS = deps demo check soak bench valgrind dist
+OWN_TARGETS = deps demo postgrest check soak bench valgrind reference lint dist
 PG_MAJOR ?= $(or $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p'),15)
 
 ifneq ($(filter $(OWN_TARGETS),$(MAKECMDGOALS)),)
@@ -46,6 +49,11 @@ demo:
 	@PG_MAJOR=$(PG_MAJOR) test/deps.sh demo
 	@$(MAKE) --no-print-directory -s install-here
 	@test/demo/run.sh
+
+postgrest:
+	@PG_MAJOR=$(PG_MAJOR) test/deps.sh postgrest
+	@$(MAKE) --no-print-directory -s install-here
+	@test/demo/postgrest.sh
 
 check: deps
 	@$(MAKE) --no-print-directory EXTRA_CFLAGS=-Werror install-here
@@ -58,6 +66,15 @@ soak: deps
 valgrind: deps
 	@$(MAKE) --no-print-directory -s install-here
 	@test/valgrind.sh
+
+reference:
+	@PG_MAJOR=$(PG_MAJOR) test/deps.sh demo
+	@$(MAKE) --no-print-directory -s install-here
+	@test/reference.sh
+
+lint:
+	@PG_MAJOR=$(PG_MAJOR) test/deps.sh lint
+	@test/lint.sh
 
 bench:
 	@PG_MAJOR=$(PG_MAJOR) test/deps.sh demo

@@ -87,7 +87,7 @@ write_activity(PG_FUNCTION_ARGS)
 	C360Store  *store = c360_store_open();
 
 	for (int i = 0; i < 6; i++)
-		if (PG_ARGISNULL(i) && (i < 2 || i == 5))
+		if ((i < 2 || i == 5) && PG_ARGISNULL(i))
 			elog(ERROR, "argument %d of c360_write_activity is missing", i + 1);
 	activity.topic = text_or_null(fcinfo, 0);
 	activity.event = text_or_null(fcinfo, 1);

@@ -10,36 +10,21 @@
  * counted and stands in the server log only. Nobody waits for room; the lock
  * is held for the copy of one entry.
  *
- * Where an error leaves a function is known to the function manager: with the
- * library preloaded, and in databases that have a job runner, c360's functions
- * are called with its hook, whatever their language. Of nested calls the
- * outermost is recorded; what an EXCEPTION block inside it catches has not
- * left it, what the application catches has. IMMUTABLE functions are left out:
- * they compute from their arguments alone and are called for each row.
- *
- * While an error is passed on no catalog can be read and nothing may fail. So
- * the name of the function is kept from the start of the call, and names of
- * users are looked up by the runner.
+ * hook.c tells where an error leaves. It is recorded as the caller gets it.
+ * While it is passed on no catalog can be read and nothing may fail, so names
+ * of users are looked up by the runner.
  */
 #include "postgres.h"
 
 #include <limits.h>
 
-#include "access/transam.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "commands/extension.h"
 #include "executor/spi.h"
-#include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/hsearch.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 
 #include "actor.h"
 #include "audit.h"
@@ -53,86 +38,6 @@
 #define RETRY_AFTER		10000	/* ms, when errors could not be written */
 #define PRUNE_EVERY		3600000 /* ms */
 #define PRUNE_ROWS		1000
-
-static needs_fmgr_hook_type previous_needs_hook = NULL;
-static fmgr_hook_type previous_hook = NULL;
-
-/*
- * Whose functions
- */
-
-/* Oids of functions that are audited; others are quickly told by their name. */
-static HTAB *audited = NULL;
-static bool audited_valid = false;
-
-static void
-forget_audited(Datum arg, int cacheid, uint32 hashvalue)
-{
-	audited_valid = false;
-}
-
-static void
-begin_audited(void)
-{
-	HASHCTL		definition = {0};
-
-	if (audited != NULL)
-		hash_destroy(audited);
-	audited = NULL;
-	definition.keysize = sizeof(Oid);
-	definition.entrysize = sizeof(Oid);
-	definition.hcxt = CacheMemoryContext;
-	audited = hash_create("c360 audited functions", 64, &definition,
-						  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	audited_valid = true;
-}
-
-static bool
-is_named_like_ours(Oid function)
-{
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Form_pg_proc proc;
-	bool		result;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	result = strncmp(NameStr(proc->proname), "c360_", 5) == 0 &&
-		proc->provolatile != PROVOLATILE_IMMUTABLE;
-	ReleaseSysCache(tuple);
-	return result;
-}
-
-static bool
-is_audited(Oid function)
-{
-	Oid			extension;
-	char	   *name;
-
-	if (function < FirstNormalObjectId)
-		return false;
-	if (!audited_valid)
-		begin_audited();
-	if (hash_search(audited, &function, HASH_FIND, NULL) != NULL)
-		return true;
-	if (!is_named_like_ours(function))
-		return false;
-	extension = getExtensionOfObject(ProcedureRelationId, function);
-	name = OidIsValid(extension) ? get_extension_name(extension) : NULL;
-	if (name == NULL || strcmp(name, "c360") != 0)
-		return false;
-	if (audited_valid)			/* else it is found out again next time */
-		(void) hash_search(audited, &function, HASH_ENTER, NULL);
-	return true;
-}
-
-static bool
-needs_hook(Oid function)
-{
-	if (previous_needs_hook && previous_needs_hook(function))
-		return true;
-	return c360_my_slot() != NULL && is_audited(function);
-}
 
 /*
  * Into the ring
@@ -168,6 +73,8 @@ describe(C360Error *entry)
 		scratch = AllocSetContextCreate(TopMemoryContext, "c360 audit", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(scratch);
 	error = CopyErrorData();
+	c360_to_interface(error);
+	entry->sqlerrcode = error->sqlerrcode;
 	copy_text(entry->message, sizeof(entry->message), error->message);
 	copy_text(entry->detail, sizeof(entry->detail), error->detail);
 	MemoryContextSwitchTo(old);
@@ -191,8 +98,9 @@ count_again(C360Slot *slot, const C360Error *entry)
 	return false;
 }
 
-static void
-put_error(const char *function)
+/* The error that is being passed on left this function. */
+void
+c360_audit_error(const char *function)
 {
 	C360Slot   *slot = c360_my_slot();
 	const char *claims = GetConfigOption("request.jwt.claims", true, false);
@@ -221,69 +129,6 @@ put_error(const char *function)
 	LWLockRelease(&slot->lock);
 	if (first)
 		c360_wake(slot, C360_RUNNER);
-}
-
-/*
- * Calls
- */
-
-/* What is kept with a prepared call of a function, ours or not. */
-typedef struct Call
-{
-	bool		audited;
-	char		name[NAMEDATALEN];
-	Datum		of_previous_hook;
-} Call;
-
-/* audited functions being called */
-static int	depth = 0;
-
-static Call *
-prepare_call(FmgrInfo *function)
-{
-	Call	   *call = MemoryContextAllocZero(function->fn_mcxt, sizeof(Call));
-
-	call->audited = is_audited(function->fn_oid);
-	if (call->audited)
-		copy_text(call->name, sizeof(call->name), get_func_name(function->fn_oid));
-	return call;
-}
-
-static void
-hook(FmgrHookEventType event, FmgrInfo *function, Datum *private)
-{
-	Call	   *call = (Call *) DatumGetPointer(*private);
-
-	if (call == NULL)
-	{
-		call = prepare_call(function);
-		*private = PointerGetDatum(call);
-	}
-	if (event == FHET_START)
-	{
-		if (previous_hook)
-			previous_hook(event, function, &call->of_previous_hook);
-		if (call->audited)
-			depth++;
-		return;
-	}
-	if (call->audited && --depth == 0 && event == FHET_ABORT)
-		put_error(call->name);
-	if (previous_hook)
-		previous_hook(event, function, &call->of_previous_hook);
-}
-
-/* Nothing here can fail: it runs while the server starts. */
-void
-c360_audit_init(void)
-{
-	if (!process_shared_preload_libraries_in_progress)
-		return;
-	previous_needs_hook = needs_fmgr_hook;
-	needs_fmgr_hook = needs_hook;
-	previous_hook = fmgr_hook;
-	fmgr_hook = hook;
-	CacheRegisterSyscacheCallback(PROCOID, forget_audited, (Datum) 0);
 }
 
 /*

@@ -9,7 +9,7 @@
 
 #include "shared.h"
 
-extern void c360_audit_init(void);
+extern void c360_audit_error(const char *function);
 
 /* For the job runner, in its loop and outside a transaction. */
 extern long c360_audit_drain(C360Slot *slot);

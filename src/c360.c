@@ -13,9 +13,9 @@
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
-#include "audit.h"
 #include "call.h"
 #include "commit.h"
+#include "hook.h"
 #include "jobs.h"
 #include "settings.h"
 #include "shared.h"
@@ -41,7 +41,7 @@ _PG_init(void)
 	c360_jobs_init();
 	c360_shared_init();
 	c360_worker_init();
-	c360_audit_init();
+	c360_hook_init();
 }
 
 Datum
@@ -81,6 +81,7 @@ c360_become_owner(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("c360_become_owner is for c360's own functions")));
+	c360_hook_unseen();
 	c360_become(c360_owner());
 	PG_RETURN_VOID();
 }

@@ -12,6 +12,7 @@
  * Errors that storage raises become the interface's here: a unique key of the
  * ledger is PT409, and under PostgREST (which before version 16 retries
  * 40001 for ever) a serialization failure or deadlock is PT409 "retry".
+ * hook.c does the latter for functions in other languages.
  */
 #include "postgres.h"
 
@@ -77,9 +78,17 @@ become_conflict(ErrorData *error, const char *message, const char *detail)
 	error->hint = NULL;
 }
 
+/* Whether PostgREST must not see an error as it is: it would try again for ever. */
+bool
+c360_is_retry(int sqlerrcode)
+{
+	return (sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
+			sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED) && c360_under_postgrest();
+}
+
 /* Changes an error of the storage into one of the interface. */
-static void
-to_interface(ErrorData *error)
+void
+c360_to_interface(ErrorData *error)
 {
 	if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && error->constraint_name != NULL &&
 		error->schema_name != NULL && strcmp(error->schema_name, "c360") == 0)
@@ -91,12 +100,13 @@ to_interface(ErrorData *error)
 				return;
 			}
 	}
-	if ((error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
-		 error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED) && c360_under_postgrest())
+	if (c360_is_retry(error->sqlerrcode))
 	{
 		become_conflict(error, "concurrent change, try again",
-						"retry: another transaction changed the same rows");
-		error->hint = pstrdup("Send the request again with the same idempotency key.");
+						error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED
+						? "retry: a deadlock with another transaction"
+						: "retry: another transaction changed the same rows");
+		error->hint = pstrdup("Send the request again, with its idempotency key if it has one.");
 	}
 }
 
@@ -108,7 +118,7 @@ rethrow_for_interface(MemoryContext context)
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
 	FlushErrorState();
-	to_interface(error);
+	c360_to_interface(error);
 	ReThrowError(error);
 }
 

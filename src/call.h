@@ -37,6 +37,8 @@ extern void c360_act_as_owner(C360Caller *caller);
 extern void c360_act_as_caller(C360Caller *caller);
 extern ErrorData *c360_try(void (*body) (void *), void *arg);
 extern bool c360_under_postgrest(void);
+extern bool c360_is_retry(int sqlerrcode);
+extern void c360_to_interface(ErrorData *error);
 extern char *c360_request_header(const char *name);
 extern char *c360_idempotency_header(void);
 

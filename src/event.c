@@ -224,6 +224,7 @@ next_late_row(C360EventReader *reader)
 
 	while (row == NULL && reader->next_late < reader->nlate)
 	{
+		Assert(reader->late != NULL);
 		reader->looked_at++;
 		reader->last_id = reader->late[reader->next_late++];
 		row = c360_find(reader->store, C360_ACTIVITY_BY_ID, Int64GetDatum(reader->last_id));
@@ -240,6 +241,7 @@ next_row(C360EventReader *reader)
 		return row;
 	if (reader->walk == NULL)
 	{
+		Assert(reader->to != NULL);
 		if (reader->walk_after >= reader->to->high_id)
 			return NULL;
 		reader->walk = c360_scan_begin_after(reader->store, C360_ACTIVITY_BY_ID, (Datum) 0,
@@ -464,14 +466,20 @@ append_movement(C360EventReader *reader, int64 transaction_id, Detail detail, St
 }
 
 static bool
+is_key(const JsonbValue *key, const char *name)
+{
+	return key->val.string.len == strlen(name) &&
+		memcmp(key->val.string.val, name, key->val.string.len) == 0;
+}
+
+static bool
 is_told_already(const JsonbValue *key)
 {
 	static const char *const keys[] = {"event", "id", "cursor", "at", "customer_id", "phone",
 	"balance", "virtual_balance", "transaction", "truncated"};
 
 	for (size_t i = 0; i < lengthof(keys); i++)
-		if (key->val.string.len == strlen(keys[i]) &&
-			memcmp(key->val.string.val, keys[i], key->val.string.len) == 0)
+		if (is_key(key, keys[i]))
 			return true;
 	return false;
 }
@@ -502,12 +510,15 @@ append_value(StringInfo out, JsonbValue *value)
 	}
 }
 
-/* What else the activity row holds. */
+/*
+ * What else the activity row holds. Of money that is the amount of an order;
+ * figures of wallets stand in the ledger, and who may not see money gets no
+ * event of wallets and bank at all.
+ */
 static void
-append_rest(StringInfo out, Jsonb *payload)
+append_rest(StringInfo out, Jsonb *payload, bool with_money)
 {
 	JsonbIterator *iterator;
-	JsonbIteratorToken token;
 	JsonbValue	key;
 	JsonbValue	value;
 
@@ -515,10 +526,10 @@ append_rest(StringInfo out, Jsonb *payload)
 		return;
 	iterator = JsonbIteratorInit(&payload->root);
 	(void) JsonbIteratorNext(&iterator, &key, true);
-	while ((token = JsonbIteratorNext(&iterator, &key, true)) == WJB_KEY)
+	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
 	{
 		(void) JsonbIteratorNext(&iterator, &value, true);
-		if (is_told_already(&key))
+		if (is_told_already(&key) || (!with_money && is_key(&key, "amount")))
 			continue;
 		appendStringInfoChar(out, ',');
 		escape_json(out, pnstrdup(key.val.string.val, key.val.string.len));
@@ -528,8 +539,8 @@ append_rest(StringInfo out, Jsonb *payload)
 }
 
 static void
-write_payload(C360EventReader *reader, const C360Event *event, const char *cursor, bool ids_only,
-			  Detail detail, StringInfo out)
+write_payload(C360EventReader *reader, const C360Event *event, const char *cursor,
+			  C360Telling telling, Detail detail, StringInfo out)
 {
 	resetStringInfo(out);
 	appendStringInfoChar(out, '{');
@@ -539,7 +550,7 @@ write_payload(C360EventReader *reader, const C360Event *event, const char *curso
 		append_text(out, "cursor", cursor);
 	if (event->customer_id != 0)
 		append_number(out, "customer_id", event->customer_id);
-	if (!ids_only)
+	if (telling != C360_TELL_IDS)
 	{
 		append_time(out, "at", event->at);
 		append_text(out, "phone", event->phone);
@@ -548,7 +559,7 @@ write_payload(C360EventReader *reader, const C360Event *event, const char *curso
 			strcmp(event->reference_type, "wallet_transaction") == 0)
 			append_movement(reader, strtoll(event->reference_id, NULL, 10), detail, out);
 		if (detail != WITHOUT_TEXTS)
-			append_rest(out, event->payload);
+			append_rest(out, event->payload, telling == C360_TELL_ALL);
 		if (detail != EVERYTHING)
 			appendStringInfoString(out, ",\"truncated\":true");
 	}
@@ -558,13 +569,13 @@ write_payload(C360EventReader *reader, const C360Event *event, const char *curso
 /* Replaces what is in payload; always valid JSON and short enough for NOTIFY. */
 void
 c360_event_payload(C360EventReader *reader, const C360Event *event, const char *cursor,
-				   bool ids_only, StringInfo payload)
+				   C360Telling telling, StringInfo payload)
 {
 	MemoryContext old = MemoryContextSwitchTo(reader->row_context);
 
 	for (Detail detail = EVERYTHING; detail <= WITHOUT_TEXTS; detail++)
 	{
-		write_payload(reader, event, cursor, ids_only, detail, payload);
+		write_payload(reader, event, cursor, telling, detail, payload);
 		if (payload->len < C360_PAYLOAD_LIMIT)
 			break;
 	}

@@ -57,8 +57,15 @@ extern C360EventReader *c360_events_of(C360Store *store, uint64 xact);
 extern C360Event *c360_event_next(C360EventReader *reader);
 extern void c360_events_end(C360EventReader *reader);
 
+typedef enum C360Telling
+{
+	C360_TELL_ALL,
+	C360_TELL_NO_MONEY,			/* to callers below agent */
+	C360_TELL_IDS,				/* notify_payload = ids */
+} C360Telling;
+
 extern void c360_event_payload(C360EventReader *reader, const C360Event *event, const char *cursor,
-							   bool ids_only, StringInfo payload);
+							   C360Telling telling, StringInfo payload);
 
 extern void c360_append_int64(StringInfo out, int64 value);
 

@@ -102,7 +102,7 @@ append_argument(StringInfo arguments, FunctionCallInfo fcinfo, int n, char kind)
 }
 
 static bytea *
-digest(const StringInfo arguments)
+digest(const StringInfoData *arguments)
 {
 	bytea	   *result = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
 	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);

@@ -222,7 +222,7 @@ announce_some(void)
 	C360EventReader *reader;
 	C360Event  *event;
 	StringInfoData payload;
-	bool		ids_only;
+	C360Telling telling;
 	int64		last_id;
 	bool		unfinished;
 	StringInfoData cursor;
@@ -231,7 +231,7 @@ announce_some(void)
 
 	if (!c360_worker_begin_transaction("notifying"))
 		return false;
-	ids_only = c360_settings()->notify_payload_ids;
+	telling = c360_settings()->notify_payload_ids ? C360_TELL_IDS : C360_TELL_ALL;
 	initStringInfo(&payload);
 	initStringInfo(&cursor);
 	appendStringInfoString(&cursor, c360_cursor_within(publisher.epoch.epoch, publisher.announced,
@@ -244,7 +244,7 @@ announce_some(void)
 	{
 		cursor.len = length;
 		c360_append_int64(&cursor, event->id);
-		c360_event_payload(reader, event, cursor.data, ids_only, &payload);
+		c360_event_payload(reader, event, cursor.data, telling, &payload);
 		sent += notify(event, payload.data);
 	}
 	unfinished = c360_events_unfinished(reader, &last_id);
@@ -455,11 +455,11 @@ c360_publish_inline(void)
 	C360Event  *event;
 	StringInfoData payload;
 	char	   *cursor;
-	bool		ids_only;
+	C360Telling telling;
 
 	PushActiveSnapshot(GetTransactionSnapshot());	/* there is none at commit */
 	c360_act_as_owner(&caller);
-	ids_only = c360_settings()->notify_payload_ids;
+	telling = c360_settings()->notify_payload_ids ? C360_TELL_IDS : C360_TELL_ALL;
 	c360_moment_now(&moment);
 	cursor = c360_cursor_at(c360_epoch_now().epoch, &moment);
 	initStringInfo(&payload);
@@ -467,7 +467,7 @@ c360_publish_inline(void)
 	reader = c360_events_of(store, U64FromFullTransactionId(GetTopFullTransactionId()));
 	while ((event = c360_event_next(reader)) != NULL)
 	{
-		c360_event_payload(reader, event, cursor, ids_only, &payload);
+		c360_event_payload(reader, event, cursor, telling, &payload);
 		(void) notify(event, payload.data);
 	}
 	c360_events_end(reader);

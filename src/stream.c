@@ -271,7 +271,9 @@ read_batch(EventPage *page, C360Store *store, int64 epoch, const C360Moment *fro
 			continue;
 		cursor.len = length;
 		c360_append_int64(&cursor, event->id);
-		c360_event_payload(reader, event, cursor.data, false, &payload);
+		c360_event_payload(reader, event, cursor.data,
+						   page->filter.level < C360_LEVEL_AGENT ? C360_TELL_NO_MONEY : C360_TELL_ALL,
+						   &payload);
 		page->emit(page, event, channel, cursor.data, payload.data);
 		page->rows++;
 	}

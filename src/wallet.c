@@ -89,6 +89,8 @@ insufficient_funds(int64 available, uint64 requested)
 					   (long long) available, (unsigned long long) requested)));
 }
 
+static void not_found(const char *message, const char *word, int64 id) __attribute__((noreturn));
+
 static void
 not_found(const char *message, const char *word, int64 id)
 {

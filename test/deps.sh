@@ -1,6 +1,8 @@
 #!/bin/sh
 # Installs the Debian packages that demo, check and bench need, if any is missing;
-# "deps.sh demo" leaves out those that only check needs for its part "web".
+# "deps.sh demo" leaves out those that only check needs for its part "web", and
+# "deps.sh postgrest" the browser;
+# "deps.sh lint" installs what lint needs.
 set -eu
 major=${PG_MAJOR:-15}
 packages="postgresql-$major postgresql-server-dev-$major postgresql-$major-cron postgresql-$major-pgtap
@@ -8,10 +10,13 @@ packages="postgresql-$major postgresql-server-dev-$major postgresql-$major-cron 
   gcc make clang-14 libclang-rt-14-dev"
 if [ "${1:-check}" = check ]; then
     packages="$packages chromium chromium-driver"
+fi
+if [ "${1:-check}" != demo ]; then
     # Debian's of these two, unless there are others
     command -v node >/dev/null || packages="$packages nodejs"
     command -v npm >/dev/null || packages="$packages npm"
 fi
+[ "${1:-check}" != lint ] || packages="postgresql-server-dev-$major cppcheck clang-tidy-14"
 missing=
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"

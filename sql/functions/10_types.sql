@@ -95,6 +95,12 @@ CREATE TYPE @extschema@.c360_bank_result AS (
 );
 COMMENT ON TYPE @extschema@.c360_bank_result IS 'What became of a bank transfer: deposited, pending, unmatched, stored, failed or duplicate';
 
+COMMENT ON COLUMN @extschema@.c360_movement.amount IS 'positive; type says the direction';
+COMMENT ON COLUMN @extschema@.c360_movement.real_change IS 'signed change of the real balance';
+COMMENT ON COLUMN @extschema@.c360_movement.virtual_change IS 'signed change of the virtual balance';
+COMMENT ON COLUMN @extschema@.c360_movement.available IS 'what could be withdrawn now';
+COMMENT ON COLUMN @extschema@.c360_movement.lots IS 'array of credit_id, amount, expires_at, in order of use';
+COMMENT ON COLUMN @extschema@.c360_movement.replayed IS 'true for the answer of an earlier call with the same idempotency key';
 COMMENT ON COLUMN @extschema@.c360_wallet_row.balance IS 'real money, đồng';
 COMMENT ON COLUMN @extschema@.c360_wallet_row.virtual_balance IS 'what remains of the ACTIVE lots, overdue ones not yet expired included';
 COMMENT ON COLUMN @extschema@.c360_wallet_row.available IS 'what could be withdrawn now: real money and lots not yet overdue; without lots for a blacklisted customer; 0 when frozen';

@@ -125,4 +125,4 @@ COMMENT ON FUNCTION @extschema@.c360_install() IS
 
 Runs with the rights of its caller, who owns the tables then; called again it does only what is missing.
 Answer: version of the tables.
-Errors: 42501 other_owner, trigger_functions, levels.';
+Errors: 42501 other_owner, trigger_functions, levels; 55000 pg_trgm_missing.';

@@ -439,7 +439,8 @@ BEGIN
     PERFORM @extschema@.c360_require_range('max_rows', coalesce(c360_activities.max_rows, 50), 1, 1000);
     PERFORM @extschema@.c360_become_owner();
     RETURN QUERY
-    SELECT a.id, a.topic, a.event, a.reference_type, a.reference_id, a.payload, a.actor, a.created_at
+    SELECT a.id, a.topic, a.event, a.reference_type, a.reference_id,
+           CASE WHEN sees_money THEN a.payload ELSE a.payload - 'amount' END, a.actor, a.created_at
     FROM c360.customer_activities a
     WHERE a.customer_id = wanted AND a.id < coalesce(c360_activities.before_id, 9223372036854775807)
       AND (sees_money OR a.topic NOT IN ('wallets', 'bank'))
@@ -449,7 +450,7 @@ COMMENT ON FUNCTION @extschema@.c360_activities(text, bigint, integer) IS
 'The timeline of a customer, newest first, in pages.
 
 phone: any spelling. before_id: the last id of the page before; NULL = from the newest. max_rows: 1 to 1,000.
-Answer: rows of c360_activity_row; what concerns wallets and bank is left out for callers below agent.
+Answer: rows of c360_activity_row; what concerns wallets and bank, and the amounts of orders, are left out for callers below agent.
 Errors: PT404 customer_not_found; 22004 missing_argument; 22023 invalid_phone, out_of_range; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_customer(phone text) RETURNS jsonb
@@ -539,7 +540,8 @@ BEGIN
                 FROM c360.customer_tickets k WHERE k.customer_id = wanted AND k.deleted_at IS NULL) AS s) AS t;
     SELECT coalesce(jsonb_agg(jsonb_build_object(
                'id', a.id, 'topic', a.topic, 'event', a.event, 'reference_type', a.reference_type,
-               'reference_id', a.reference_id, 'payload', a.payload, 'actor', a.actor, 'created_at', a.created_at)
+               'reference_id', a.reference_id,
+               'payload', CASE WHEN sees_money THEN a.payload ELSE a.payload - 'amount' END, 'actor', a.actor, 'created_at', a.created_at)
                ORDER BY a.id DESC), '[]')
     INTO activities
     FROM (SELECT * FROM c360.customer_activities y
@@ -558,7 +560,7 @@ COMMENT ON FUNCTION @extschema@.c360_customer(text) IS
 'All about one customer in one call: profile with order statistics, wallet with its ACTIVE lots, scores, tickets, timeline, notes.
 
 phone: any spelling.
-Answer: an object with the keys customer (with former_phones, orders, flags of fraud rules that are not dismissed, and blacklist: since when, why and by whom), wallet (null for callers below agent), rfm (null without a score), tickets (total, open, by_status, open_tickets, the last 10), activities (the last 20; what concerns wallets and bank is left out for callers below agent), notes (pinned first, then newest first, 50 at most); amounts in đồng.
+Answer: an object with the keys customer (with former_phones, orders, flags of fraud rules that are not dismissed, and blacklist: since when, why and by whom), wallet (null for callers below agent), rfm (null without a score), tickets (total, open, by_status, open_tickets, the last 10), activities (the last 20; what concerns wallets and bank, and the amounts of orders, are left out for callers below agent), notes (pinned first, then newest first, 50 at most); amounts in đồng.
 Errors: PT404 customer_not_found; 22004 missing_argument; 22023 invalid_phone; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_export_customer(phone text) RETURNS jsonb
@@ -623,14 +625,26 @@ DECLARE
     erased constant bigint := @extschema@.c360_require_customer(c360_erase_customer.phone);
     numbers text[];
     number text;
+    spelled text;       -- pattern of his numbers as they may be written in a transfer
+    transfers bigint[];
     wallet record;
     left_over text;
 BEGIN
     PERFORM @extschema@.c360_become_owner();
-    -- flags, as when one is reviewed, and tickets before the wallet, as when one
-    -- is resolved; all before the customer, so that no money comes while we look; a wallet that never moved
-    -- has no row yet
+    -- flags, transfers and tickets before the wallet, as when one is reviewed, linked or resolved;
+    -- all before the customer, so that no money comes while we look; a wallet
+    -- that never moved has no row yet
     PERFORM FROM c360.fraud_flags AS f WHERE f.customer_id = erased ORDER BY f.id FOR UPDATE;
+    numbers := ARRAY(SELECT f.phone FROM c360.customer_phones AS f WHERE f.customer_id = erased) || wanted;
+    -- a former number may be another's now
+    spelled := '([^0-9]|^)(?:(?:(?:00|[+]) ?)?84[ .-]?0?|0)?(?:'
+        || (SELECT string_agg(regexp_replace(substr(n, 2), '([0-9])(?=[0-9])', E'\\1[ .-]?', 'g'), '|') FROM unnest(numbers) AS n
+            WHERE NOT EXISTS (SELECT FROM c360.customers AS c WHERE c.phone = n AND c.id <> erased)) || ')(?![0-9])';
+    SELECT array_agg(l.id) INTO transfers
+    FROM (SELECT b.id FROM c360.balance_history AS b
+          WHERE b.id IN (SELECT k.bank_transaction_id FROM c360.bank_links AS k WHERE k.customer_id = erased)
+             OR b.content ~ spelled OR b.raw_data::text ~ spelled
+          ORDER BY b.id FOR NO KEY UPDATE) AS l;
     PERFORM FROM c360.customer_tickets AS t WHERE t.customer_id = erased ORDER BY t.id FOR UPDATE;
     INSERT INTO c360.customer_wallets (customer_id) VALUES (erased) ON CONFLICT DO NOTHING;
     SELECT w.balance, w.virtual_balance INTO wallet FROM c360.customer_wallets AS w
@@ -651,7 +665,6 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'PT409', MESSAGE = 'customer cannot be erased yet', DETAIL = left_over;
     END IF;
 
-    numbers := ARRAY(SELECT f.phone FROM c360.customer_phones AS f WHERE f.customer_id = erased) || wanted;
     UPDATE c360.customers AS c SET phone = NULL, name = '', name_folded = '', email = NULL, email_folded = NULL,
         address = NULL, address_folded = NULL, carrier = NULL, tags = '{}', aliases = '{}', tpos_id = NULL, tpos_data = NULL,
         tpos_fields = '{}', internal_note = NULL, erased_at = clock_timestamp(), updated_at = clock_timestamp()
@@ -663,19 +676,48 @@ BEGIN
     UPDATE c360.customer_tickets AS t SET subject = NULL, description = NULL, products = NULL, attachments = NULL,
         tracking_code = NULL, reason = NULL, delete_reason = NULL
     WHERE t.customer_id = erased;
-    -- transfers that are his, and those that once were and nobody else's since
-    WITH his AS (
-        SELECT DISTINCT l.bank_transaction_id AS id FROM c360.bank_links AS l
+    -- Transfers that are his, that once were and are nobody else's since, or that name his number and could be
+    -- nobody else's: their texts go. Of others that name it only the number goes.
+    WITH named AS (
+        SELECT b.id FROM c360.balance_history AS b
+        WHERE b.id = ANY (transfers) AND (b.content ~ spelled OR b.raw_data::text ~ spelled)),
+    others AS (
+        SELECT n.id FROM named AS n
+        WHERE EXISTS (SELECT FROM c360.bank_links AS o
+                      WHERE o.bank_transaction_id = n.id AND o.customer_id <> erased AND o.unlinked_at IS NULL)
+           OR EXISTS (SELECT FROM c360.pending_customer_matches AS m, jsonb_array_elements(m.candidates) AS k
+                      WHERE m.bank_transaction_id = n.id AND m.status = 'pending' AND k ->> 'value' <> ALL (numbers))),
+    his AS (
+        SELECT l.bank_transaction_id AS id FROM c360.bank_links AS l
         WHERE l.customer_id = erased AND NOT EXISTS (
             SELECT FROM c360.bank_links AS o
-            WHERE o.bank_transaction_id = l.bank_transaction_id AND o.customer_id <> erased AND o.unlinked_at IS NULL)),
+            WHERE o.bank_transaction_id = l.bank_transaction_id AND o.customer_id <> erased AND o.unlinked_at IS NULL)
+        UNION
+        SELECT n.id FROM named AS n WHERE n.id NOT IN (SELECT o.id FROM others AS o)),
     differences AS (
         UPDATE c360.balance_history_differences AS d SET raw_data = '{}' FROM his WHERE d.bank_transaction_id = his.id),
     matches AS (
         UPDATE c360.pending_customer_matches AS m SET candidates = '[]', reason = NULL FROM his
-        WHERE m.bank_transaction_id = his.id)
+        WHERE m.bank_transaction_id = his.id),
+    -- by 0, since that stays JSON where the number stood without quotes
+    differences_of_others AS (
+        UPDATE c360.balance_history_differences AS d SET raw_data = regexp_replace(d.raw_data::text, spelled, E'\\10', 'g')::jsonb
+        FROM others WHERE d.bank_transaction_id = others.id AND others.id NOT IN (SELECT h.id FROM his AS h)),
+    matches_of_others AS (
+        UPDATE c360.pending_customer_matches AS m
+        SET candidates = (SELECT coalesce(jsonb_agg(k.value ORDER BY k.ordinality), '[]')
+                          FROM jsonb_array_elements(m.candidates) WITH ORDINALITY AS k WHERE k.value ->> 'value' <> ALL (numbers))
+        FROM others WHERE m.bank_transaction_id = others.id AND others.id NOT IN (SELECT h.id FROM his AS h)),
+    texts_of_others AS (
+        UPDATE c360.balance_history AS b SET content = regexp_replace(b.content, spelled, E'\\10', 'g'),
+            description = regexp_replace(b.description, spelled, E'\\10', 'g'), code = regexp_replace(b.code, spelled, E'\\10', 'g'),
+            sub_account = regexp_replace(b.sub_account, spelled, E'\\10', 'g'),
+            reference_code = regexp_replace(b.reference_code, spelled, E'\\10', 'g'),
+            raw_data = regexp_replace(b.raw_data::text, spelled, E'\\10', 'g')::jsonb,
+            decision = regexp_replace(b.decision::text, spelled, E'\\10', 'g')::jsonb
+        FROM others WHERE b.id = others.id AND others.id NOT IN (SELECT h.id FROM his AS h))
     UPDATE c360.balance_history AS b SET content = NULL, description = NULL, code = NULL, sub_account = NULL,
-        reference_code = NULL, raw_data = '{}', decision = NULL
+        reference_code = NULL, raw_data = '{}', decision = NULL, error = NULL
     FROM his WHERE b.id = his.id;
     UPDATE c360.balance_customer_info AS q SET retired_at = clock_timestamp()
     WHERE q.customer_id = erased AND q.retired_at IS NULL;

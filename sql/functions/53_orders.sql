@@ -3,7 +3,8 @@
 -- Functions that call others stay the owner of the extension, who alone may
 -- call all of them, and touch no table; those that touch tables become the
 -- owner of these and write the activity of what they did. Locks: the ticket,
--- then the wallet, then the totals of the customer's orders, then the customer.
+-- then the wallet, then the customer's key (so that erasing him and changing
+-- his number wait), then the totals of his orders, then the rest of his row.
 
 CREATE FUNCTION @extschema@.c360_put_order(phone text, order_code text, amount bigint, ordered_at timestamptz,
     status text, OUT order_id bigint, OUT customer_id bigint, OUT changed boolean)
@@ -17,7 +18,8 @@ DECLARE
     blocked_since timestamptz;
 BEGIN
     PERFORM @extschema@.c360_become_owner();
-    SELECT c.id INTO buyer FROM c360.customers AS c WHERE c.phone = c360_put_order.phone;
+    -- as the foreign key will; the order is for whoever has the number when it is written
+    SELECT c.id INTO buyer FROM c360.customers AS c WHERE c.phone = c360_put_order.phone FOR KEY SHARE;
     IF buyer IS NULL THEN
         RETURN;
     END IF;
@@ -175,9 +177,10 @@ BEGIN
     ELSIF c360_record_order.amount < 0 THEN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'amount must not be negative',
             DETAIL = 'invalid_amount: amount is ' || c360_record_order.amount;
-    ELSIF NOT isfinite(given) THEN
-        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'date is not finite',
-            DETAIL = 'invalid_date: ordered_at';
+    ELSIF given NOT BETWEEN '1900-01-01 00:00:00+00' AND '9999-12-31 00:00:00+00' THEN
+        -- one date that is no day of the shop would be the end of every list with days
+        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'date is out of range',
+            DETAIL = 'invalid_date: ordered_at is before 1900 or after 9999';
     END IF;
     customer_created := false;
     placed := @extschema@.c360_put_order(wanted, c360_record_order.order_code, c360_record_order.amount, given,
@@ -199,7 +202,7 @@ END $$;
 COMMENT ON FUNCTION @extschema@.c360_record_order(text, text, bigint, timestamptz, text) IS
 'Records an order of the point-of-sale system, or its new state; an unknown phone creates the customer.
 
-phone: any spelling. order_code: 200 characters; a known code is changed. amount: đồng, not negative. ordered_at: when it was ordered; left out or NULL, a known order keeps its date and a new one is of now. status: pending, delivered, returned or cancelled.
+phone: any spelling. order_code: 200 characters; a known code is changed. amount: đồng, not negative. ordered_at: when it was ordered, 1900 to 9999; left out or NULL, a known order keeps its date and a new one is of now. status: pending, delivered, returned or cancelled.
 Statistics, return rate and label of the customer follow at once. Recording what is recorded changes nothing.
 Answer: order_id, customer_id, customer_created.
 Errors: PT403 blacklisted (a new pending order, dated after the blacklisting); PT409 order_taken; 22004 missing_argument; 22023 invalid_phone, invalid_amount, invalid_date, not_allowed, blank; 22001 too_long; 22003 overflow; 25006 read only; 55000 not installed.';

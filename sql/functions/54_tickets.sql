@@ -102,34 +102,34 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_
 AS $$
 #variable_conflict use_column
 DECLARE
-    customer record;
-    final_priority text;
+    tier text;
+    compensates boolean;
     other text;
     year text := to_char(c360_insert_ticket.at AT TIME ZONE 'Asia/Ho_Chi_Minh', 'FMYYYY');
     numbers text := 'c360.ticket_numbers_' || year;
     sequence regclass := to_regclass(numbers);
     number text;
+    payload jsonb;
 BEGIN
     PERFORM @extschema@.c360_become_owner();
-    -- OFFSET and ORDER BY: by the order's code, even where the planner knows nothing of the table yet
-    SELECT c.id, c.tier, y.compensation IN ('credit', 'deposit') AS compensates, d.ticket_code AS other INTO customer
-    FROM c360.customers AS c
-    LEFT JOIN c360.ticket_types AS y ON y.type = c360_insert_ticket.type
-    LEFT JOIN LATERAL (
-        SELECT t.ticket_code
-        FROM (SELECT * FROM c360.customer_tickets AS k WHERE k.order_code = c360_insert_ticket.order_code OFFSET 0) AS t
-        WHERE t.compensating AND t.status <> 'cancelled' AND t.deleted_at IS NULL
-        ORDER BY t.id LIMIT 1) AS d ON y.compensation IN ('credit', 'deposit')
-    WHERE c.phone = c360_insert_ticket.phone
+    SELECT c.id, c.tier,
+           (SELECT y.compensation IN ('credit', 'deposit') FROM c360.ticket_types AS y WHERE y.type = c360_insert_ticket.type)
+    INTO customer_id, tier, compensates
+    FROM c360.customers AS c WHERE c.phone = c360_insert_ticket.phone
     FOR KEY SHARE OF c;         -- as the foreign key will
     IF NOT FOUND THEN
         RETURN;
-    ELSIF customer.compensates IS NULL THEN
+    ELSIF compensates IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'value is not allowed',
             DETAIL = format('not_allowed: type "%s"', left(c360_insert_ticket.type, 64)),
             HINT = 'Allowed are ' || (SELECT string_agg(t.type, ', ' ORDER BY t.type) FROM c360.ticket_types AS t) || '.';
+    ELSIF compensates AND c360_insert_ticket.order_code IS NOT NULL THEN
+        -- OFFSET and ORDER BY: by the order's code, even where the planner knows nothing of the table yet
+        SELECT t.ticket_code INTO other
+        FROM (SELECT * FROM c360.customer_tickets AS k WHERE k.order_code = c360_insert_ticket.order_code OFFSET 0) AS t
+        WHERE t.compensating AND t.status <> 'cancelled' AND t.deleted_at IS NULL
+        ORDER BY t.id LIMIT 1;
     END IF;
-    other := customer.other;
 
     -- the year's first ticket makes its numbers; others that come meanwhile wait
     IF sequence IS NULL THEN
@@ -144,8 +144,6 @@ BEGIN
         sequence := numbers::regclass;
     END IF;
 
-    final_priority := coalesce(c360_insert_ticket.priority, CASE customer.tier WHEN 'platinum' THEN 'high' ELSE 'normal' END);
-    customer_id := customer.id;
     -- nobody is in the way but another ticket of the same order, made since we looked
     FOR tries IN 1..2 LOOP
         IF other IS NOT NULL AND c360_insert_ticket.allow_duplicate IS NOT TRUE THEN
@@ -154,28 +152,33 @@ BEGIN
                 HINT = 'allow_duplicate makes another one.';
         END IF;
         number := nextval(sequence)::text;
-        INSERT INTO c360.customer_tickets AS t (ticket_code, customer_id, type, priority, order_code, tracking_code,
-            carrier, subject, description, products, original_cod, new_cod, refund_amount, reason, assignee, deadline,
-            compensating, duplicate_allowed, created_by, created_at)
-        VALUES ('TV-' || year || '-' || lpad(number, greatest(length(number), 5), '0'), customer.id,
-            c360_insert_ticket.type, final_priority, c360_insert_ticket.order_code, c360_insert_ticket.tracking_code,
-            c360_insert_ticket.carrier, c360_insert_ticket.subject, c360_insert_ticket.description,
-            c360_insert_ticket.products, c360_insert_ticket.original_cod, c360_insert_ticket.new_cod,
-            c360_insert_ticket.refund_amount, c360_insert_ticket.reason, c360_insert_ticket.assignee,
-            c360_insert_ticket.deadline, customer.compensates, other IS NOT NULL, c360_insert_ticket.actor, c360_insert_ticket.at)
-        ON CONFLICT (order_code) WHERE compensating AND order_code IS NOT NULL AND NOT duplicate_allowed
-            AND status <> 'cancelled' AND deleted_at IS NULL DO NOTHING
-        RETURNING t.id, t.ticket_code INTO ticket_id, ticket_code;
+        WITH made AS (
+            INSERT INTO c360.customer_tickets AS t (ticket_code, customer_id, type, priority, order_code, tracking_code,
+                carrier, subject, description, products, original_cod, new_cod, refund_amount, reason, assignee, deadline,
+                compensating, duplicate_allowed, created_by, created_at)
+            VALUES ('TV-' || year || '-' || lpad(number, greatest(length(number), 5), '0'), customer_id,
+                c360_insert_ticket.type,
+                coalesce(c360_insert_ticket.priority, CASE tier WHEN 'platinum' THEN 'high' ELSE 'normal' END),
+                c360_insert_ticket.order_code, c360_insert_ticket.tracking_code,
+                c360_insert_ticket.carrier, c360_insert_ticket.subject, c360_insert_ticket.description,
+                c360_insert_ticket.products, c360_insert_ticket.original_cod, c360_insert_ticket.new_cod,
+                c360_insert_ticket.refund_amount, c360_insert_ticket.reason, c360_insert_ticket.assignee,
+                c360_insert_ticket.deadline, compensates, other IS NOT NULL, c360_insert_ticket.actor, c360_insert_ticket.at)
+            ON CONFLICT (order_code) WHERE compensating AND order_code IS NOT NULL AND NOT duplicate_allowed
+                AND status <> 'cancelled' AND deleted_at IS NULL DO NOTHING
+            RETURNING t.id, t.ticket_code, t.priority),
+        told AS (
+            INSERT INTO c360.ticket_history (ticket_id, action, to_status, details, done_by, done_at)
+            SELECT m.id, 'create', 'new', CASE WHEN other IS NOT NULL THEN '{"duplicate_allowed": true}'::jsonb END,
+                   c360_insert_ticket.actor, c360_insert_ticket.at FROM made AS m)
+        SELECT m.id, m.ticket_code, jsonb_build_object(
+                   'phone', c360_insert_ticket.phone, 'ticket_code', m.ticket_code, 'type', c360_insert_ticket.type,
+                   'action', 'create', 'status', 'new', 'priority', m.priority, 'order_code', c360_insert_ticket.order_code)
+        INTO ticket_id, ticket_code, payload FROM made AS m;
         EXIT WHEN FOUND;
         other := 'a ticket';
     END LOOP;
-    INSERT INTO c360.ticket_history (ticket_id, action, to_status, details, done_by, done_at)
-    VALUES (ticket_id, 'create', 'new', CASE WHEN other IS NOT NULL THEN '{"duplicate_allowed": true}'::jsonb END,
-            c360_insert_ticket.actor, c360_insert_ticket.at);
-    PERFORM @extschema@.c360_write_activity('tickets', 'ticket.created', customer.id, 'ticket', ticket_code,
-        jsonb_build_object('phone', c360_insert_ticket.phone, 'ticket_code', ticket_code, 'type', c360_insert_ticket.type,
-                           'action', 'create', 'status', 'new', 'priority', final_priority,
-                           'order_code', c360_insert_ticket.order_code));
+    PERFORM @extschema@.c360_write_activity('tickets', 'ticket.created', customer_id, 'ticket', ticket_code, payload);
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_insert_ticket(timestamptz, text, text, text, text, text, text, jsonb, bigint,
     bigint, bigint, text, text, text, text, timestamptz, text, boolean) IS
@@ -422,7 +425,8 @@ BEGIN
         AND (ticket.status <> old ->> 'status' OR ticket.deleted_at IS NOT NULL OR fields ? 'order_code');
     PERFORM @extschema@.c360_write_activity('tickets',
         CASE WHEN ticket.deleted_at IS NOT NULL THEN 'ticket.deleted'
-             WHEN c360_write_ticket.to_status IN ('completed', 'cancelled') THEN 'ticket.' || c360_write_ticket.to_status
+             WHEN c360_write_ticket.to_status = 'completed' THEN 'ticket.completed'
+             WHEN c360_write_ticket.to_status = 'cancelled' THEN 'ticket.cancelled'
              ELSE 'ticket.updated' END,
         customer_id, 'ticket', ticket.ticket_code, jsonb_strip_nulls(jsonb_build_object(
             'ticket_code', ticket.ticket_code, 'type', ticket.type, 'action', c360_write_ticket.action,

@@ -400,7 +400,7 @@ DECLARE
     wanted constant bigint := CASE WHEN c360_consolidated_transactions.phone IS NOT NULL
         THEN @extschema@.c360_require_customer(c360_consolidated_transactions.phone) END;
     page constant integer := coalesce(max_rows, 10);
-    place constant text[] := regexp_match(c360_consolidated_transactions.after, '^(-?\d{1,18})\.([12])\.(\d{1,18})$');
+    place constant text[] := regexp_match(c360_consolidated_transactions.after, '^(-?\d{1,17}|\d{18})\.([12])\.(\d{1,18})$');
     first_moment timestamptz := '-infinity';
     last_moment timestamptz := 'infinity';      -- not included
     kinds constant text[] := ARRAY['transaction', 'ticket', 'activity'];
@@ -481,7 +481,7 @@ BEGIN
                     'compensation', k.compensation, 'completed_at', k.completed_at, 'assignee', k.assignee)
                 WHEN t.id IS NOT NULL THEN jsonb_build_object('source', t.source, 'operation', t.operation,
                     'occurred_at', t.occurred_at)
-                ELSE a.payload END,
+                WHEN $7 THEN a.payload ELSE a.payload - 'amount' END,
            CASE WHEN k.id IS NOT NULL THEN k.created_by ELSE a.actor END
     FROM listed l
     LEFT JOIN c360.customer_tickets k ON l.kind = 2 AND k.id = l.id
@@ -499,5 +499,5 @@ COMMENT ON FUNCTION @extschema@.c360_consolidated_transactions(text, text, date,
 'Ledger rows, tickets and all other activities in one list, each thing once, newest first, in pages.
 
 phone: any spelling; NULL = all customers. type: transaction, ticket or activity, a type of the ledger or a type of ticket; NULL = all. from_date, to_date: shop days (Asia/Ho_Chi_Minh), both included; NULL = open. after: column cursor of the last row of the page before; NULL = from the newest. max_rows: 1 to 1,000.
-Answer: rows of c360_consolidated_row; amounts in đồng. Callers below agent get neither ledger rows nor activities of wallets and bank. Activities of a movement, of a deposited transfer and of a ticket are not listed beside it; deleted tickets are left out. Without phone and dates, a type that is rare reads far back.
+Answer: rows of c360_consolidated_row; amounts in đồng. Callers below agent get neither ledger rows nor activities of wallets and bank, nor amounts of orders. Activities of a movement, of a deposited transfer and of a ticket are not listed beside it; deleted tickets are left out. Without phone and dates, a type that is rare reads far back.
 Errors: PT404 customer_not_found; 22023 invalid_phone, not_allowed, invalid_cursor, out_of_range; 55000 not installed.';

@@ -82,7 +82,7 @@ BEGIN
     PERFORM @extschema@.c360_require_range('max_rows', coalesce(max_rows, 50), 1, 1000);
     IF c360_wallet_transactions.type <> ALL (known_types) THEN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'value is not allowed',
-            DETAIL = format('not_allowed: type "%s"', c360_wallet_transactions.type),
+            DETAIL = format('not_allowed: type "%s"', left(c360_wallet_transactions.type, 64)),
             HINT = 'Allowed are ' || array_to_string(known_types, ', ') || '.';
     END IF;
     PERFORM @extschema@.c360_become_owner();

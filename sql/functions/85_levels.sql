@@ -160,6 +160,7 @@ AS $$
     ('balance_statistics', 'viewer'),
     ('c360_activity_list', 'viewer'),
     ('c360_customer_list', 'viewer'),
+    ('c360_fraud_flag_list', 'viewer'),
     ('c360_note_list', 'viewer'),
     ('c360_ticket_list', 'viewer'),
     ('customer_360_summary', 'viewer'),
@@ -173,7 +174,6 @@ AS $$
 
     ('c360_bank_transaction_list', 'agent'),
     ('c360_credit_list', 'agent'),
-    ('c360_fraud_flag_list', 'agent'),
     ('c360_pending_match_list', 'agent'),
     ('c360_wallet_transaction_list', 'agent'),
 
@@ -318,6 +318,7 @@ BEGIN
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('c360'), hashtext('c360_install'));
     PERFORM @extschema@.c360_apply_level(c360_grant.role, c360_grant.level);
+    PERFORM pg_notify('pgrst', 'reload schema');    -- as c360_install() does
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_grant(regrole, text) IS
 'Gives a role a level: EXECUTE on the functions and SELECT on the views that the level may use.
@@ -347,6 +348,7 @@ BEGIN
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('c360'), hashtext('c360_install'));
     PERFORM @extschema@.c360_apply_level(c360_revoke.role, NULL);
+    PERFORM pg_notify('pgrst', 'reload schema');    -- as c360_install() does
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_revoke(regrole) IS
 'Takes all levels of a role, all that c360_grant() and GRANT by hand gave it of the functions and views of levels, and its stream passes.

@@ -2,7 +2,7 @@
 -- into another table for each customer is a subquery in the SELECT list: it
 -- costs nothing where its column is not asked for, and PostgREST's pages are
 -- cut before it runs (LIMIT 1 where there is at most one tells the planner so).
--- A filter on id or phone, or order by id, goes by index.
+-- A filter on id or phone, or order by id, goes by index. (c.id + 0: see 20_customers.sql)
 
 CREATE OR REPLACE VIEW @extschema@.customer_360_summary AS
     SELECT c.id, c.phone, c.name, c.email, c.status, c.tier, c.tags,
@@ -25,8 +25,8 @@ CREATE OR REPLACE VIEW @extschema@.customer_360_summary AS
             ORDER BY a.id DESC LIMIT 1) AS last_interaction_at,
            c.created_at
     FROM c360.customers c
-    LEFT JOIN c360.customer_order_totals o ON o.customer_id = c.id
-    LEFT JOIN c360.customer_wallets w ON w.customer_id = c.id
+    LEFT JOIN c360.customer_order_totals o ON o.customer_id = c.id + 0
+    LEFT JOIN c360.customer_wallets w ON w.customer_id = c.id + 0
     WHERE c.erased_at IS NULL AND @extschema@.c360_version() IS NOT NULL;
 COMMENT ON VIEW @extschema@.customer_360_summary IS
     'One row a customer: who he is, his orders, wallet, open tickets and last interaction
@@ -76,8 +76,8 @@ CREATE OR REPLACE VIEW @extschema@.customer_activity_summary AS
                greatest((statement_timestamp() AT TIME ZONE 'Asia/Ho_Chi_Minh')::date
                         - (o.last_order_at AT TIME ZONE 'Asia/Ho_Chi_Minh')::date, 0) END AS days_since_last_order
     FROM c360.customers c
-    LEFT JOIN c360.customer_order_totals o ON o.customer_id = c.id
-    LEFT JOIN c360.customer_wallets w ON w.customer_id = c.id
+    LEFT JOIN c360.customer_order_totals o ON o.customer_id = c.id + 0
+    LEFT JOIN c360.customer_wallets w ON w.customer_id = c.id + 0
     WHERE c.erased_at IS NULL AND @extschema@.c360_version() IS NOT NULL;
 COMMENT ON VIEW @extschema@.customer_activity_summary IS
     'One row a customer: wallet, credits, tickets, bank deposits, orders and scores side by side

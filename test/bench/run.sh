@@ -4,16 +4,16 @@
 # synchronous_commit and full_page_writes on); several rounds in turn, medians.
 #
 #   ROUNDS=3 SECONDS_EACH=10 CLIENTS=16 make bench
-#   WHAT="withdraw cpu lots expire phone events" make bench      only these parts
+#   WHAT="withdraw cpu lots expire phone events shop" make bench      only these parts
 #   EVENTS=1000000          how many events a reader is behind
 #   WHAT=fraud FRAUD_ROWS=10000000 make bench    rows that a fraud scan reads
+#   CUSTOMERS=1000000       of the shop, with three times as many orders and as many tickets
 set -eu
 cd "$(dirname "$0")"
 export LC_ALL=C.UTF-8
 rounds=${ROUNDS:-3} seconds=${SECONDS_EACH:-10} clients=${CLIENTS:-16}
-what=${WHAT:-withdraw cpu lots expire phone events}
-events=${EVENTS:-1000000}
-fraud_rows=${FRAUD_ROWS:-10000000}
+what=${WHAT:-withdraw cpu lots expire phone events shop}
+events=${EVENTS:-1000000} customers=${CUSTOMERS:-1000000} fraud_rows=${FRAUD_ROWS:-10000000}
 
 if [ -z "${C360_BENCH_CLUSTER:-}" ]; then
     exec env C360_BENCH_CLUSTER=1 pg_virtualenv -t -v "${PG_MAJOR:-15}" \
@@ -27,12 +27,14 @@ sql() { psql -X -q -At -v ON_ERROR_STOP=1 -d bench "$@"; }
 # user time of a backend, hundredths of a second
 cpu="(string_to_array(pg_read_file('/proc/self/stat', 0, 1000), ' '))[14]::bigint"
 
-echo "preparing: 100,000 wallets on both sides" >&2
-createdb bench
-sql -f peers.sql >/dev/null
-sql -f load.sql >/dev/null
-createdb tpcb
-pgbench -q -i -s 20 tpcb >/dev/null 2>&1
+if [ "$what" != shop ]; then
+    echo "preparing: 100,000 wallets on both sides" >&2
+    createdb bench
+    sql -f peers.sql >/dev/null
+    sql -f load.sql >/dev/null
+    createdb tpcb
+    pgbench -q -i -s 20 tpcb >/dev/null 2>&1
+fi
 
 echo "$(psql --version | sed 's/ (.*//'), $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $rounds rounds of $seconds s, $clients clients"
 echo
@@ -356,6 +358,66 @@ SQL
     row "… memory of its own that it adds" "$(awk '{print $3}' "$dir/whole" | median) kB" "bounded by work_mem"
     row "longest wait of another client during CALL c360_scan_fraud_all() (alone: $(cut -c1-5 "$dir/wait_alone") ms)" "$(cut -c1-5 "$dir/wait_beside") ms" "50 ms"
     row "scan of what is new, 1 % of the wallets with one row more" "$(median <"$dir/new" | cut -c1-5) s" ""
+    rm -rf "$dir"
+}
+
+# A whole shop, in a database of its own.
+
+shop() { psql -X -q -At -v ON_ERROR_STOP=1 -v customers="$customers" -d shop "$@"; }
+# what, query of $1, query of the arguments, aim, field (1 median, 2 99 %)
+latency() {
+    local answer
+    answer=$(shop -c 'SET ROLE shop_agent' -c "SELECT * FROM bench.latency(\$q\$$2\$q\$, ARRAY($3))" | tr '|' ' ')
+    row "$1: median, 99 %" "$(awk '{printf "%s ms, %s ms", $1, $2}' <<<"$answer")" "$4"
+}
+
+measure_shop() {
+    local dir calls=300
+    dir=$(mktemp -d)
+    echo "preparing: a shop of $customers customers" >&2
+    createdb shop
+    shop -f shop.sql >/dev/null
+    shop >/dev/null <<'SQL'
+CREATE ROLE shop_agent;
+SELECT c360_grant('shop_agent', 'agent');
+GRANT USAGE ON SCHEMA bench TO shop_agent;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA bench TO shop_agent;
+CREATE SEQUENCE bench.codes;
+SQL
+    # customers to ask for: $1 is an expression over the customer's number i
+    some() { echo "SELECT ($1)::text FROM generate_series(1, $calls) AS n, LATERAL (SELECT 1 + bench.hash(n, 99, $customers)::bigint AS i) AS c"; }
+    latency "c360_customer(phone)" 'SELECT c360_customer($1)' "$(some 'bench.phone(i)')" "≤ 1 ms median"
+    search() { latency "search: $1" 'SELECT count(*) FROM c360_search_customers($1)' "$(some "$2")" "≤ 20 ms, 99 %"; }
+    search "whole phone" 'bench.phone(i)'
+    search "beginning of a phone" 'left(bench.phone(i), 4 + i::int % 5)'
+    search "last 4 to 6 digits" 'right(bench.phone(i), 4 + i::int % 3)'
+    search "two digits" 'right(bench.phone(i), 2)'
+    search "nguyen" "'nguyen'"
+    search "a whole name without accents" "(ARRAY['nguyen thi kim yen', 'tran van an', 'xa duc vy', 'le huu phuc', 'nguyen an', 'thi yen'])[1 + i % 6]"
+    search "a given name" "bench.pick('{an,anh,binh,chau,dung,ha,lan,linh,long,mai,nam,nga,phuc,vy,yen}', i, 2)"
+    search "two letters" "bench.pick('{an,zx,qu,th,ng,vy,xa,hi,oa,mm,ye}', i, 1)"
+    search "part of an email" "'khach' || i % 100000"
+    search "part of an address" "bench.pick('{hue,ha noi,can tho,hung dao,le loi}', i, 1)"
+    search "two frequent parts of an address that do not adjoin" "bench.pick('{le loi ha noi,dao da nang}', i, 1)"
+    search "what nobody has" "'zzz' || i"
+    list() { latency "$1" "$2" "$(some "$3")" "≤ 10 ms"; }
+    list "customers from any id on, 50 of a tier" "SELECT count(*) FROM (SELECT * FROM c360_customer_list WHERE tier = 'gold' AND id > \$1::bigint ORDER BY id LIMIT 50) l" 'i'
+    list "customers before any creation, newest first, 50" "SELECT count(*) FROM (SELECT * FROM c360_customer_list WHERE created_at < \$1::timestamptz ORDER BY created_at DESC LIMIT 50) l" "now() - (i % 1000) * interval '1 day'"
+    list "tickets by priority and deadline, any page of 50" "SELECT count(*) FROM (SELECT * FROM c360_ticket_list WHERE (priority_rank, deadline_order, id) > (2, now(), \$1::bigint) ORDER BY priority_rank, deadline_order, id LIMIT 50) l" 'i'
+    list "tickets of a customer" "SELECT count(*) FROM c360_ticket_list WHERE customer_id = \$1::bigint" 'i'
+    list "activities from any id down, 50" "SELECT count(*) FROM (SELECT * FROM c360_activity_list WHERE id < \$1::bigint ORDER BY id DESC LIMIT 50) l" 'i * 4'
+    list "c360_activities(phone)" 'SELECT count(*) FROM c360_activities($1)' 'bench.phone(i)'
+    list "ledger from any id down, 50" "SELECT count(*) FROM (SELECT * FROM c360_wallet_transaction_list WHERE id < \$1::bigint ORDER BY id DESC LIMIT 50) l" 'i'
+    list "c360_consolidated_transactions, first page" 'SELECT count(*) FROM c360_consolidated_transactions(max_rows => 20 + length($1))' 'bench.phone(i)'
+    list "c360_recent_customers" 'SELECT count(*) FROM c360_recent_customers(20 + length($1))' 'i'
+    calls=20
+    latency "c360_dashboard()" 'SELECT c360_dashboard() || jsonb_build_object($1, 1)' "$(some 'i')" "≤ 300 ms"
+    for round in $(seq "$rounds"); do
+        for name in ticket ticket_floor; do
+            tps -D "customers=$customers" -f $name.sql shop >>"$dir/$name"
+        done
+    done
+    row "c360_create_ticket at $clients clients, against a bare INSERT into the table ($(median <"$dir/ticket_floor" | cut -d. -f1)/s)" "$(paste "$dir/ticket" "$dir/ticket_floor" | awk '{print $1 / $2}' | median | cut -c1-4)" "≥ 0.5"
     rm -rf "$dir"
 }
 

@@ -9,6 +9,7 @@ SELECT c360_upsert_customer('0901000002', 'Trần Bình') \g /dev/null
 SELECT c360_deposit('0901000001', 500) \g /dev/null
 SELECT c360_issue_credit('0901000001', 30) \g /dev/null
 SELECT c360_add_note('0901000001', 'a note') \g /dev/null
+SELECT c360_record_order('0901000001', 'CUST-1', 778899, status => 'delivered') \g /dev/null
 
 -- Levels, by what happens ---------------------------------------------------
 
@@ -69,7 +70,17 @@ SELECT is_empty($$SELECT FROM c360_activities('0901000001') WHERE topic = 'walle
 SELECT is_empty($$SELECT FROM jsonb_array_elements(c360_customer('0901000001') -> 'activities') AS a WHERE a ->> 'topic' = 'wallets'$$,
                 'nor the last activities');
 SELECT is_empty($$SELECT FROM c360_activity_list WHERE topic IN ('wallets', 'bank')$$, 'nor the list of activities');
+SELECT unalike(coalesce((SELECT jsonb_agg(to_jsonb(a)) FROM c360_activities('0901000001') a)::text, ''), '%778899%', 'nor amounts of orders in his timeline');
+SELECT unalike(c360_customer('0901000001')::text, '%778899%', 'nor among all about one');
+SELECT unalike((SELECT jsonb_agg(to_jsonb(a)) FROM c360_activity_list a WHERE phone = '0901000001')::text, '%778899%', 'nor in the list of activities');
+SELECT unalike((SELECT jsonb_agg(to_jsonb(a)) FROM c360_consolidated_transactions('0901000001') a)::text, '%778899%', 'nor in the list of everything');
+SELECT is((SELECT payload ->> 'order_code' FROM c360_activity_list WHERE phone = '0901000001' AND event = 'order.recorded'), 'CUST-1',
+          'which tell of the order itself');
 SET LOCAL ROLE cust_agent;
+SELECT alike((SELECT jsonb_agg(to_jsonb(a)) FROM c360_activities('0901000001') a)::text, '%778899%', 'agent: amounts of orders in the timeline');
+SELECT alike(c360_customer('0901000001')::text, '%"amount": 778899%', 'among all about one');
+SELECT alike((SELECT jsonb_agg(to_jsonb(a)) FROM c360_activity_list a WHERE phone = '0901000001')::text, '%778899%', 'in the list of activities');
+SELECT alike((SELECT jsonb_agg(to_jsonb(a)) FROM c360_consolidated_transactions('0901000001') a)::text, '%778899%', 'in the list of everything');
 SELECT is((SELECT wallet_total FROM c360_customers('{0901000001}')), 530::bigint, 'agent: money in c360_customers');
 SELECT is((SELECT wallet_total FROM c360_customer_list WHERE phone = '0901000001'), 530::bigint, 'in the list');
 SELECT is((SELECT wallet_total FROM c360_search_customers('0901000001')), 530::bigint, 'in search');

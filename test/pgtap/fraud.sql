@@ -454,17 +454,21 @@ SELECT is(pg_temp.scan('-infinity'), 0::bigint, 'an erased customer is not flagg
 
 -- Levels ----------------------------------------------------------------------
 
+CREATE ROLE shop_viewer;
 CREATE ROLE shop_agent;
 CREATE ROLE shop_accountant;
 CREATE ROLE shop_admin;
-SELECT c360_grant('shop_agent', 'agent'), c360_grant('shop_accountant', 'accountant'), c360_grant('shop_admin', 'admin') \g /dev/null
+SELECT c360_grant('shop_viewer', 'viewer'), c360_grant('shop_agent', 'agent'), c360_grant('shop_accountant', 'accountant'), c360_grant('shop_admin', 'admin') \g /dev/null
 GRANT ALL ON failures TO PUBLIC;
 SET LOCAL ROLE shop_accountant;
 SELECT is(pg_temp.failure(call), '42501', 'an accountant may not: ' || call) FROM unnest(ARRAY['SELECT c360_scan_fraud()',
     'SELECT c360_review_fraud_flag(1, ''confirmed'')', 'SELECT c360_set_fraud_rule(''wallet_abuse'')', 'SELECT * FROM c360_fraud_shadow_report',
     'SELECT c360_snooze_fraud_rule(''0901000001'', ''wallet_abuse'', ''2099-01-01'', NULL)']) AS call;
+SET LOCAL ROLE shop_viewer;
+SELECT cmp_ok((SELECT count(*) FROM c360_fraud_flag_list), '>', 0::bigint, 'a viewer sees flags');
+SELECT is((SELECT count(evidence) FROM c360_fraud_flag_list), 0::bigint, 'without what they tell of money');
 SET LOCAL ROLE shop_agent;
-SELECT cmp_ok((SELECT count(*) FROM c360_fraud_flag_list), '>', 0::bigint, 'an agent sees flags');
+SELECT is((SELECT count(*) FROM c360_fraud_flag_list WHERE evidence IS NULL), 0::bigint, 'an agent sees that, too');
 SET LOCAL ROLE shop_admin;
 SELECT is(pg_temp.failure(call), 'none', 'an admin may: ' || call) FROM unnest(ARRAY['SELECT c360_scan_fraud()',
     'SELECT c360_set_fraud_rule(''wallet_abuse'')', 'SELECT * FROM c360_fraud_shadow_report',

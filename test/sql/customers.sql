@@ -170,6 +170,22 @@ SELECT name FROM c360_search_customers('0923000012');     -- who had it before h
 -- nothing of him is left, not even in what looks harmless
 SELECT count(*) FROM c360.customers c, c360.customer_activities a, c360.customer_notes n
 WHERE c.id = :gone AND a.customer_id = c.id AND n.customer_id = c.id AND concat(c, a, n) ~ '0923000012|0863000012|Bình';
+-- transfers that name a number: what could be nobody else's goes, of what is another's the number goes
+SELECT c360_get_or_create_customer('0923000015') AS going, c360_get_or_create_customer('0923000016') AS staying \gset
+SELECT sepay_id, (c360_ingest_bank_transaction(jsonb_build_object('id', sepay_id, 'gateway', 'MB', 'accountNumber', '1', 'content', content,
+    'transactionDate', '2025-05-26 16:14:51', 'transferType', type, 'transferAmount', 5, 'senderPhone', 84923000015))).result
+FROM (VALUES (923011, 'in', '0923000015 va 0923000016 CK'), (923012, 'in', '0923000015 0923.000.016'), (923013, 'out', 'tra +84 923 000 015, Hoa'),
+             (923014, 'out', 'tai khoan 109230000151'), (923015, 'in', 'cho 84923000015')) AS t (sepay_id, type, content) ORDER BY 1;
+INSERT INTO c360.bank_links (bank_transaction_id, customer_id, method, linked_by)
+SELECT id, :staying, 'manual', 'an' FROM c360.balance_history WHERE sepay_id = 923012;
+UPDATE c360.pending_customer_matches SET status = 'resolved' WHERE bank_transaction_id = (SELECT id FROM c360.balance_history WHERE sepay_id = 923012);
+SELECT balance FROM c360_withdraw('0923000015', 5);
+SELECT c360_change_phone('0923000015', '0923000017', 'new');
+SELECT c360_erase_customer('0923000017', 'asked');
+SELECT sepay_id, content, raw_data - '{id,gateway,accountNumber,transactionDate,transferType,transferAmount}'::text[] AS raw_data,
+       jsonb_path_query_array(decision, '$[*].value') AS decision,
+       (SELECT jsonb_path_query_array(candidates, '$[*].value') FROM c360.pending_customer_matches WHERE bank_transaction_id = b.id) AS candidates
+FROM c360.balance_history b WHERE sepay_id BETWEEN 923011 AND 923015 ORDER BY 1;
 -- his number begins anew, the others are as they were
 SELECT c360_get_or_create_customer('0923000012') <> :gone;
 SELECT name, phone FROM c360.customers WHERE phone IN ('0923000011', '0863000014') ORDER BY phone;

@@ -44,6 +44,14 @@ SELECT reader, test.as_reader(reader, format(:'since', '')) FROM unnest(ARRAY['r
 -- another reader goes on from anybody's cursor
 SELECT test.as_reader('regress_c360_viewer', format($$SELECT cursor FROM c360_events_since(%L) ORDER BY id DESC LIMIT 1$$, :'start')) AS viewer \gset
 SELECT string_agg(event, ' ') FROM c360_events_since(:'viewer');
+-- of an order viewers read all but its amount, in both forms
+SELECT cursor AS before_order FROM c360_events_since() \gset
+SELECT customer_created FROM c360_record_order('0889000001', 'ES-1', 778899, status => 'delivered');
+SELECT reader, test.as_reader(reader, format($$SELECT payload - '{id,cursor,customer_id,at,ordered_at}'::text[] FROM c360_events_since(%L)$$, :'before_order'))
+FROM unnest(ARRAY['regress_c360_viewer', 'regress_c360_agent']) AS reader;
+SELECT reader, test.as_reader(reader, format($$SELECT string_agg(p ->> 'amount', ' ') IS NOT NULL
+    FROM regexp_matches(c360_events(after => %L), 'data: ({.*})', 'g') AS m, LATERAL (SELECT m[1]::jsonb AS p) d$$, :'before_order')) AS amounts_in_stream
+FROM unnest(ARRAY['regress_c360_viewer', 'regress_c360_agent']) AS reader;
 -- SECURITY DEFINER code of a DBA reads as its owner, not as who calls it
 CREATE FUNCTION test.events_of_owner(after text) RETURNS text LANGUAGE sql SECURITY DEFINER AS $$
     SELECT string_agg(event, ' ') FROM c360_events_since(after) $$;

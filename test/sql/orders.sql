@@ -57,6 +57,8 @@ SELECT test.error_of($$SELECT c360_record_order('0931000002', repeat('đ', 200),
 SELECT test.error_of($$SELECT c360_record_order('0931000002', 'E1', NULL)$$);
 SELECT test.error_of($$SELECT c360_record_order('0931000002', 'E1', -1)$$);
 SELECT test.error_of($$SELECT c360_record_order('0931000002', 'E1', 1, 'infinity')$$);
+SELECT test.error_of($$SELECT c360_record_order('0931000002', 'E1', 1, '294276-12-31 23:59:59+00')$$);
+SELECT test.error_of($$SELECT c360_record_order('0931000002', 'E1', 1, '0044-03-15 BC')$$);
 SELECT test.error_of($$SELECT c360_record_order('0931000002', 'E1', 1, status => NULL)$$);
 SELECT test.error_of($$SELECT c360_record_order('0931000002', 'E1', 1, status => 'lost')$$);
 SELECT test.error_of($$SELECT c360_record_order('0931000002', 'E1', 9223372036854775807)$$);

@@ -122,6 +122,20 @@ $lock->query_safe('ROLLBACK');
 $lock->quit;
 is(recorded('function, sqlstate, detail'), 'c360_set|55P03|', 'and a lock that is not got, within it');
 
+# A lost race, as its caller gets it
+foreach my $method ('', 'POST')
+{
+    my $late = $node->background_psql('shop', on_error_stop => 0);
+
+    $late->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM c360.customers');
+    $node->safe_psql('shop', qq{SELECT c360_set_status('0912345678', 'VIP', reason => 'x$method', locked => '$method' = '')});
+    $late->query("SET LOCAL request.method = '$method'; SELECT c360_change_phone('0912345678', '0912345679', 'new')");
+    $late->quit;
+}
+is(recorded('function, sqlstate, detail'), "c360_change_phone|40001|\n"
+    . 'c360_change_phone|PT409|retry: another transaction changed the same rows',
+    'a serialization failure is recorded as it left, under PostgREST as PT409');
+
 # Actors
 my $claims = sub { return "SET request.jwt.claims = '" . shift . "'; SELECT c360_wallet('0987654321')" };
 my $long = '"app": {"email": "not@this.vn", "x": "' . ('\\"é' x 2000) . '"}, ';

