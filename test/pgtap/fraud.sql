@@ -230,7 +230,8 @@ SELECT is(pg_temp.flags('0904000001'), 'wallet_abuse dismissed x2, wallet_abuse'
 
 -- since
 SELECT pg_temp.book('0904000002', 'DEPOSIT', 6000000, '2025-03-01 10:00') FROM generate_series(1, 6) \g /dev/null
-SELECT is(pg_temp.scan('2025-03-01 10:00:00.000001'), 0::bigint, 'what ended before is none');
+SELECT pg_temp.book('0904000002', 'DEPOSIT', 1000, '2025-03-01 10:30') \g /dev/null
+SELECT is(pg_temp.scan('2025-03-01 10:00:00.000001'), 0::bigint, 'what ended before is none, though his ledger is looked at');
 SELECT is(pg_temp.scan('2025-03-01 10:00'), 1::bigint, 'what ended then is one');
 
 -- A later return of an order that was counted as delivered is new; returned ones alone are not.

@@ -54,14 +54,12 @@ our @WRITES = (
     [ 'c360_set', q{SELECT c360_set('refund_grace_days', '8')} ],
     [ 'c360_grant', q{SELECT c360_grant('pg_monitor', 'viewer')} ],
     [ 'c360_revoke', q{SELECT c360_revoke('pg_monitor')} ],
-    [ 'c360_scan_fraud', q{SELECT c360_scan_fraud()} ],
+    # the deposits come after the scan, so that the next one finds them
+    [ 'c360_scan_fraud', q{SELECT rule, (SELECT count(c360_deposit('0977000004', 6000000)) FROM generate_series(1, 6)) FROM c360_scan_fraud()} ],
     [ 'c360_scan_fraud_all', q{CALL c360_scan_fraud_all()} ],
     [ 'c360_set_fraud_rule', q{SELECT c360_set_fraud_rule('wallet_abuse', 'shadow', parameters => '{"more_than": 6}')} ],
     [ 'c360_snooze_fraud_rule', q{SELECT c360_snooze_fraud_rule('0912345678', 'wallet_abuse', '2036-01-01', 'a reseller')} ],
-    [ 'c360_review_fraud_flag', q{WITH f AS (INSERT INTO c360.fraud_flags (customer_id, rule, mode, severity, action, evidence,
-            counted, found_at, last_found_at)
-        VALUES (1, 'self_dealing', 'on', 'medium', 'self_dealing', '{}', '{}', now(), now()) RETURNING id)
-        SELECT id FROM f; SELECT c360_review_fraud_flag((SELECT max(id) FROM c360.fraud_flags), 'dismissed')} ],
+    [ 'c360_review_fraud_flag', q{SELECT c360_review_fraud_flag(1, 'dismissed')} ],
     [ 'c360_perform_job', q{CALL c360_perform_job('expire_credits')} ],
     [ 'c360_run_job', q{SELECT c360_run_job('expire_credits')} ],
     [ 'c360_set_job', q{SELECT c360_set_job('expire_credits', '5 * * * *', true)} ],
@@ -447,6 +445,13 @@ FROM c360.customer_tickets WHERE type = 'OTHER';
 SELECT c360_run_job('carrier_deadlines');
 SELECT c360_ticket_action(ticket_code, 'process'), c360_ticket_action(ticket_code, 'cancel', 'gone'), c360_delete_ticket(ticket_code, 'twice')
 FROM c360.customer_tickets WHERE type = 'THIEU';
+-- flags of two kinds, one of them reviewed, which gives the tier back
+SELECT c360_record_order('0966666667', 'F' || i, 1000, status => 'returned') FROM generate_series(1, 3) i;
+SELECT c360_deposit('0966666667', 6000000) FROM generate_series(1, 6);
+SELECT c360_scan_fraud();
+SELECT c360_review_fraud_flag(id, 'dismissed', E'parcels\\t were lost') FROM c360.fraud_flags WHERE rule = 'high_return_rate';
+SELECT c360_snooze_fraud_rule('0966666667', 'wallet_abuse', '2036-01-01', E'a reseller');
+SELECT c360_set_fraud_rule('self_dealing', 'shadow', parameters => '{"percent": 70}');
 SELECT c360_issue_credit('0912345678', 7000, 'MANUAL', 'E', clock_timestamp() + interval '100 milliseconds');
 SQL
 
