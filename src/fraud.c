@@ -14,10 +14,6 @@
  * of a rule, and the first time, the whole ledger is read once, in the order
  * of the index by customer and time.
  *
- * Reading a wallet first looks whether there is anything to find at all, which
- * almost always ends it. Only then is it looked up what was found before and
- * what is snoozed, and the wallet read again with that in mind.
- *
  * A scan runs in one transaction (c360_scan_fraud) or in batches, each in its
  * own (c360_fraud_batch, for jobs and c360_scan_fraud_all): then how far it is
  * stands with the consumer "fraud" in c360.consumers, so that one that died is
@@ -38,374 +34,18 @@
 #include "utils/tuplestore.h"
 
 #include "call.h"
-#include "changes.h"
 #include "compat.h"
-#include "fraud.h"
-#include "fraud_rules.h"
+#include "fraud_scan.h"
 #include "json.h"
 #include "query.h"
-#include "storage.h"
 
 /* Of one batch, and what is gathered before wallets are judged. */
 #define BATCH_ROWS		10000
 #define BATCH_FLAGS		200
 #define CHUNK_ROWS		20000
 
-/* Findings of one wallet that are told in the evidence. */
-#define TOLD_FINDINGS	20
-
 PG_FUNCTION_INFO_V1(c360_scan_fraud);
 PG_FUNCTION_INFO_V1(c360_fraud_batch);
-
-/* What a scan does, one after the other. */
-typedef enum Step
-{
-	STEP_RECHECKS,				/* position: customer */
-	STEP_ORDERS,				/* position: customer */
-	STEP_LATE,					/* of transactions that ran at the last scan */
-	STEP_LEDGER,				/* position: customer if whole, else ledger id */
-	STEP_DONE
-} Step;
-
-/* Kept as the consumer's state. */
-typedef struct Progress
-{
-	char	   *run;			/* who began it; NULL = none is under way */
-	char	   *finished;		/* the last one that came to its end */
-	char	   *rules;			/* as they were when it began */
-	char	   *history;
-	char	   *upto;			/* what is had when it is through */
-	int64		ledger_upto;
-	int64		ledger_since;	/* the last ledger id when the scan before began */
-	bool		whole;
-	Step		step;
-	int64		position;
-} Progress;
-
-typedef struct FraudScan
-{
-	C360FraudRule rules[C360_NFRAUD_RULES];
-	C360FraudLimits limits;
-	int			return_days;
-	int			return_percent;
-	int64		return_orders;
-	TimestampTz at;
-	TimestampTz not_before;		/* findings that ended before are none */
-	Progress	progress;
-	C360Changes changes;
-
-	C360Store  *store;
-	C360Scan   *one;			/* one wallet's ledger */
-	C360FraudWallet *wallet;
-	MemoryContext context;		/* of one wallet */
-
-	int64		rows_left;		/* of this batch */
-	int64		flags_left;
-	int64		done;			/* rows read */
-} FraudScan;
-
-/*
- * Rules
- */
-
-static void
-load_rules(FraudScan *scan)
-{
-	C360FraudLimits *limits = &scan->limits;
-	const C360FraudRule *abuse = &scan->rules[C360_WALLET_ABUSE];
-	const C360FraudRule *dealing = &scan->rules[C360_SELF_DEALING];
-	const C360FraudRule *returns = &scan->rules[C360_HIGH_RETURN_RATE];
-
-	c360_fraud_rules_load(scan->rules);
-	memset(limits, 0, sizeof(*limits));
-	limits->abuse = !abuse->off;
-	if (!abuse->off)
-	{
-		limits->abuse_rows = c360_fraud_parameter(abuse, "more_than", 1, C360_FRAUD_MOST_ROWS - 1) + 1;
-		limits->abuse_amount = c360_fraud_parameter(abuse, "amount", 0, PG_INT64_MAX);
-		limits->abuse_span = c360_fraud_parameter(abuse, "minutes", 1, 527040) * USECS_PER_MINUTE;
-	}
-	limits->dealing = !dealing->off;
-	if (!dealing->off)
-	{
-		limits->dealing_times = c360_fraud_parameter(dealing, "times", 1, C360_FRAUD_MOST_TIMES);
-		limits->dealing_span = c360_fraud_parameter(dealing, "days", 1, 366) * USECS_PER_DAY;
-		limits->dealing_gap = c360_fraud_parameter(dealing, "minutes", 1, 10080) * USECS_PER_MINUTE;
-		limits->dealing_percent = c360_fraud_parameter(dealing, "percent", 1, 100);
-	}
-	if (!returns->off)
-	{
-		scan->return_orders = c360_fraud_parameter(returns, "min_orders", 1, 100000);
-		scan->return_days = c360_fraud_parameter(returns, "days", 1, 366);
-		scan->return_percent = c360_fraud_parameter(returns, "percent", 0, 99);
-	}
-}
-
-static bool
-reads_ledger(const FraudScan *scan)
-{
-	return scan->limits.abuse || scan->limits.dealing;
-}
-
-/* What decides which findings there are in the ledger, as text to compare. */
-static char *
-rules_text(const FraudScan *scan)
-{
-	const C360FraudLimits *limits = &scan->limits;
-
-	return psprintf("%s %d %lld %lld, %s %d %lld %lld %d",
-					scan->rules[C360_WALLET_ABUSE].mode, limits->abuse_rows,
-					(long long) limits->abuse_amount, (long long) limits->abuse_span,
-					scan->rules[C360_SELF_DEALING].mode, limits->dealing_times,
-					(long long) limits->dealing_span, (long long) limits->dealing_gap,
-					limits->dealing_percent);
-}
-
-/*
- * Raising
- */
-
-/* Customers whose ledger the next scan looks at again. */
-static void
-recheck(int64 customer_id, TimestampTz due)
-{
-	static C360Query insert = {"INSERT INTO c360.fraud_rechecks (customer_id, due_at) VALUES ($1, $2)"
-		" ON CONFLICT DO NOTHING", 2, {INT8OID, TIMESTAMPTZOID}};
-	Datum		values[2] = {Int64GetDatum(customer_id), TimestampTzGetDatum(due)};
-
-	SPI_connect();
-	c360_query(&insert, values, NULL);
-	SPI_finish();
-}
-
-static C360Raised
-raise_finding(FraudScan *scan, C360Finding *finding)
-{
-	C360FraudRule *rule = &scan->rules[finding->rule - scan->rules];
-	C360Raised	result;
-
-	finding->at = GetCurrentTimestamp();
-	result = c360_fraud_raise(finding);
-	if (result == C360_RAISED)
-		rule->flagged++;
-	scan->flags_left--;
-	return result;
-}
-
-/*
- * A wallet's ledger
- */
-
-static bool
-read_row(C360Row *row, C360FraudRow *read, bool *is_transfer)
-{
-	*is_transfer = false;
-	read->is_deposit = c360_text_is(row, LEDGER_type, "DEPOSIT");
-	if (!read->is_deposit && !c360_text_is(row, LEDGER_type, "WITHDRAW"))
-		return false;
-	read->id = c360_get_int64(row, LEDGER_id);
-	read->amount = c360_get_int64(row, LEDGER_amount);
-	read->at = c360_get_time(row, LEDGER_created_at);
-	if (read->is_deposit)
-		*is_transfer = c360_text_is(row, LEDGER_source, "BANK_TRANSFER");
-	return true;
-}
-
-static void
-begin_rows_evidence(C360Json *json, int64 count, TimestampTz first, TimestampTz last)
-{
-	c360_json_begin_object(json, NULL);
-	c360_json_int64(json, "count", count);
-	c360_json_time(json, "first_at", first);
-	c360_json_time(json, "last_at", last);
-}
-
-static Jsonb *
-end_rows_evidence(C360Json *json, const C360Finding *finding, int first)
-{
-	c360_json_begin_array(json, "rows");
-	for (int i = first; i < finding->ncounted; i++)
-		c360_json_int64(json, NULL, finding->counted[i]);
-	c360_json_end_array(json);
-	c360_json_end_object(json);
-	return c360_json_finish(json);
-}
-
-static void
-count_id(C360Finding *finding, int64 id)
-{
-	finding->counted[finding->ncounted++] = id;
-}
-
-/* Makes room for a finding's ids: those of what is told, and of the last one. */
-static int
-room_for(C360Finding *finding, int ids)
-{
-	if (finding->counted == NULL)
-		finding->counted = palloc(sizeof(int64) * ids * (TOLD_FINDINGS + 1));
-	if (finding->times >= TOLD_FINDINGS)
-		finding->ncounted = ids * TOLD_FINDINGS;
-	finding->times++;
-	return finding->ncounted;
-}
-
-static Jsonb *
-abuse_evidence(const FraudScan *scan, C360Finding *finding)
-{
-	const C360FraudWallet *wallet = scan->wallet;
-	int			first = room_for(finding, wallet->nrows);
-	C360Json	json = {0};
-	int64		total = 0;
-
-	begin_rows_evidence(&json, wallet->nrows, c360_fraud_row(wallet, 0)->at,
-						c360_fraud_row(wallet, wallet->nrows - 1)->at);
-	c360_json_begin_array(&json, "transactions");
-	for (int i = 0; i < wallet->nrows; i++)
-	{
-		const C360FraudRow *row = c360_fraud_row(wallet, i);
-
-		c360_json_begin_object(&json, NULL);
-		c360_json_int64(&json, "transaction_id", row->id);
-		c360_json_text(&json, "type", row->is_deposit ? "DEPOSIT" : "WITHDRAW");
-		c360_json_int64(&json, "amount", row->amount);
-		c360_json_time(&json, "at", row->at);
-		c360_json_end_object(&json);
-		count_id(finding, row->id);
-		total = total > PG_INT64_MAX - row->amount ? PG_INT64_MAX : total + row->amount;
-	}
-	c360_json_end_array(&json);
-	c360_json_int64(&json, "total", total);
-	return end_rows_evidence(&json, finding, first);
-}
-
-static Jsonb *
-dealing_evidence(const FraudScan *scan, C360Finding *finding)
-{
-	const C360FraudWallet *wallet = scan->wallet;
-	int			first = room_for(finding, 2 * wallet->npairs);
-	C360Json	json = {0};
-
-	begin_rows_evidence(&json, wallet->npairs, c360_fraud_pair(wallet, 0)->withdrawal.at,
-						c360_fraud_pair(wallet, wallet->npairs - 1)->withdrawal.at);
-	c360_json_begin_array(&json, "pairs");
-	for (int i = 0; i < wallet->npairs; i++)
-	{
-		const C360FraudPair *pair = c360_fraud_pair(wallet, i);
-
-		c360_json_begin_object(&json, NULL);
-		c360_json_int64(&json, "deposit_id", pair->deposit.id);
-		c360_json_int64(&json, "deposited", pair->deposit.amount);
-		c360_json_time(&json, "deposited_at", pair->deposit.at);
-		c360_json_int64(&json, "withdrawal_id", pair->withdrawal.id);
-		c360_json_int64(&json, "withdrawn", pair->withdrawal.amount);
-		c360_json_time(&json, "withdrawn_at", pair->withdrawal.at);
-		c360_json_end_object(&json);
-		count_id(finding, pair->deposit.id);
-		count_id(finding, pair->withdrawal.id);
-	}
-	c360_json_end_array(&json);
-	return end_rows_evidence(&json, finding, first);
-}
-
-static void
-add_finding(C360Finding *finding, Jsonb *evidence)
-{
-	if (finding->times <= TOLD_FINDINGS)
-		finding->evidence = lappend(finding->evidence, evidence);
-}
-
-/* Reads a wallet once more, knowing what was found before, and raises what is new. */
-static void
-judge_wallet(FraudScan *scan, int64 customer_id, TimestampTz since)
-{
-	C360FraudRule *abuse = &scan->rules[C360_WALLET_ABUSE];
-	C360FraudRule *dealing = &scan->rules[C360_SELF_DEALING];
-	bool		abuse_asleep = abuse->off || c360_fraud_is_snoozed(abuse, customer_id, scan->at);
-	bool		dealing_asleep = dealing->off || c360_fraud_is_snoozed(dealing, customer_id, scan->at);
-	C360Finding abuses = {.rule = abuse,.customer_id = customer_id};
-	C360Finding dealings = {.rule = dealing,.customer_id = customer_id};
-	C360Row    *row;
-
-	if (abuse_asleep && dealing_asleep)
-		return;
-	c360_fraud_begin(scan->wallet, abuse_asleep ? 0 : c360_fraud_counted_up_to(abuse, customer_id),
-					 dealing_asleep ? 0 : c360_fraud_counted_up_to(dealing, customer_id), scan->not_before);
-	c360_scan_again_since(scan->one, customer_id, since);
-	while ((row = c360_scan_next(scan->one)) != NULL)
-	{
-		C360FraudRow read;
-		bool		is_transfer;
-
-		if (!read_row(row, &read, &is_transfer))
-			continue;
-		if (!abuse_asleep && c360_fraud_abuse(&scan->limits, scan->wallet, &read))
-		{
-			add_finding(&abuses, abuse_evidence(scan, &abuses));
-			c360_fraud_forget_rows(scan->wallet);
-		}
-		if (!dealing_asleep && c360_fraud_dealing(&scan->limits, scan->wallet, &read, is_transfer))
-		{
-			add_finding(&dealings, dealing_evidence(scan, &dealings));
-			c360_fraud_forget_pairs(scan->wallet);
-		}
-	}
-	if ((abuses.times > 0 && raise_finding(scan, &abuses) == C360_NOT_RAISED_BUSY) |
-		(dealings.times > 0 && raise_finding(scan, &dealings) == C360_NOT_RAISED_BUSY))
-		recheck(customer_id, scan->at);
-}
-
-static void
-count_examined(FraudScan *scan)
-{
-	scan->rules[C360_WALLET_ABUSE].examined += scan->limits.abuse;
-	scan->rules[C360_SELF_DEALING].examined += scan->limits.dealing;
-}
-
-/* Whether a row completes what would be a finding if nothing was found before. */
-static bool
-is_suspicious(FraudScan *scan, C360Row *row)
-{
-	C360FraudRow read;
-	bool		is_transfer;
-
-	if (!read_row(row, &read, &is_transfer))
-		return false;
-	return (scan->limits.abuse && c360_fraud_abuse(&scan->limits, scan->wallet, &read)) |
-		(scan->limits.dealing && c360_fraud_dealing(&scan->limits, scan->wallet, &read, is_transfer));
-}
-
-static void
-judge_suspect(FraudScan *scan, int64 customer_id, TimestampTz since)
-{
-	MemoryContext old = MemoryContextSwitchTo(scan->context);
-
-	judge_wallet(scan, customer_id, since);
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(scan->context);
-}
-
-/* A wallet that has new rows from a moment on. */
-static void
-look_at_wallet(FraudScan *scan, int64 customer_id, TimestampTz new_since)
-{
-	TimestampTz since = new_since;
-	bool		suspicious = false;
-	C360Row    *row;
-
-	if (since != DT_NOBEGIN)
-		since -= Min(since - MIN_TIMESTAMP, c360_fraud_reach(&scan->limits));
-	count_examined(scan);
-	c360_fraud_begin(scan->wallet, 0, 0, scan->not_before);
-	c360_scan_again_since(scan->one, customer_id, since);
-	while (!suspicious && (row = c360_scan_next(scan->one)) != NULL)
-	{
-		suspicious = is_suspicious(scan, row);
-		scan->done++;
-		scan->rows_left--;
-	}
-	if (suspicious)
-		judge_suspect(scan, customer_id, since);
-}
 
 /*
  * Sets of wallets with new rows: the first of these of each.
@@ -452,7 +92,7 @@ compare_new_rows(const void *a, const void *b)
 
 /* In order of the customers, which is that of the index. */
 static void
-look_at_new_rows(FraudScan *scan, HTAB *set)
+look_at_new_rows(C360FraudScan *scan, HTAB *set)
 {
 	long		count = hash_get_num_entries(set);
 	NewRows    *wallets = palloc_extended(sizeof(NewRows) * (count + 1), MCXT_ALLOC_HUGE);
@@ -466,7 +106,7 @@ look_at_new_rows(FraudScan *scan, HTAB *set)
 	hash_destroy(set);
 	qsort(wallets, count, sizeof(NewRows), compare_new_rows);
 	for (n = 0; n < count; n++)
-		look_at_wallet(scan, wallets[n].customer_id, wallets[n].since);
+		c360_fraud_look_at_wallet(scan, wallets[n].customer_id, wallets[n].since);
 	pfree(wallets);
 }
 
@@ -475,14 +115,14 @@ look_at_new_rows(FraudScan *scan, HTAB *set)
  */
 
 static bool
-batch_is_full(const FraudScan *scan)
+batch_is_full(const C360FraudScan *scan)
 {
 	return scan->rows_left <= 0 || scan->flags_left <= 0;
 }
 
 /* The next customer to look at again, whose row is removed; 0 = none is left. */
 static int64
-next_recheck(const FraudScan *scan)
+next_recheck(const C360FraudScan *scan)
 {
 	static C360Query query = {"DELETE FROM c360.fraud_rechecks WHERE due_at <= $1 AND customer_id ="
 		" (SELECT min(customer_id) FROM c360.fraud_rechecks WHERE due_at <= $1 AND customer_id > $2)"
@@ -500,7 +140,7 @@ next_recheck(const FraudScan *scan)
 }
 
 static bool
-step_rechecks(FraudScan *scan)
+step_rechecks(C360FraudScan *scan)
 {
 	while (!batch_is_full(scan))
 	{
@@ -509,8 +149,8 @@ step_rechecks(FraudScan *scan)
 		if (customer_id == 0)
 			return true;
 		scan->progress.position = customer_id;
-		if (reads_ledger(scan))
-			look_at_wallet(scan, customer_id, DT_NOBEGIN);
+		if (c360_fraud_reads_ledger(scan))
+			c360_fraud_look_at_wallet(scan, customer_id, DT_NOBEGIN);
 	}
 	return false;
 }
@@ -534,7 +174,7 @@ step_rechecks(FraudScan *scan)
 
 /* Returned orders that count in no finding yet, and what to tell of all. */
 static bool
-read_returns(const FraudScan *scan, C360Finding *finding)
+read_returns(const C360FraudScan *scan, C360Finding *finding)
 {
 	static C360Query query = {NULL, 5, {TIMESTAMPTZOID, INT4OID, INT8OID, TEXTOID, TEXTOID}};
 	MemoryContext caller = CurrentMemoryContext;
@@ -577,21 +217,21 @@ read_returns(const FraudScan *scan, C360Finding *finding)
 }
 
 static void
-judge_orders(FraudScan *scan, int64 customer_id)
+judge_orders(C360FraudScan *scan, int64 customer_id)
 {
 	MemoryContext old = MemoryContextSwitchTo(scan->context);
 	C360Finding finding = {.rule = &scan->rules[C360_HIGH_RETURN_RATE],.customer_id = customer_id};
 
 	/* if it cannot be raised now, the next scan finds it again by itself */
 	if (!c360_fraud_is_snoozed(finding.rule, customer_id, scan->at) && read_returns(scan, &finding))
-		raise_finding(scan, &finding);
+		c360_fraud_raise_finding(scan, &finding);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(scan->context);
 }
 
 /* The next customers with too many returns; the step's position goes on. */
 static int
-next_suspects(FraudScan *scan, int64 *suspects, int most)
+next_suspects(C360FraudScan *scan, int64 *suspects, int most)
 {
 	static C360Query query = {NULL, 3, {TIMESTAMPTZOID, INT4OID, INT8OID}};
 	Datum		values[3] = {TimestampTzGetDatum(scan->at), Int32GetDatum(scan->return_days),
@@ -631,7 +271,7 @@ next_suspects(FraudScan *scan, int64 *suspects, int most)
 }
 
 static bool
-step_orders(FraudScan *scan)
+step_orders(C360FraudScan *scan)
 {
 	int64		suspects[1000];
 	int			most = Min(scan->flags_left, lengthof(suspects));
@@ -654,7 +294,7 @@ step_orders(FraudScan *scan)
  * activities. Too many to be gathered: the whole ledger is read.
  */
 static bool
-step_late(FraudScan *scan)
+step_late(C360FraudScan *scan)
 {
 	static C360Query query = {"SELECT customer_id, min(created_at) FROM c360.customer_activities"
 		" WHERE xact = ANY (ARRAY(SELECT pg_snapshot_xip($1::pg_snapshot)))"
@@ -664,7 +304,7 @@ step_late(FraudScan *scan)
 	Portal		portal;
 	Datum		values[1];
 
-	if (scan->progress.whole || !reads_ledger(scan))
+	if (scan->progress.whole || !c360_fraud_reads_ledger(scan))
 		return true;
 	values[0] = CStringGetTextDatum(scan->changes.since);
 	set = new_rows_begin();
@@ -697,7 +337,7 @@ step_late(FraudScan *scan)
 
 /* All wallets above the position, in order of the index. */
 static bool
-read_whole_ledger(FraudScan *scan)
+read_whole_ledger(C360FraudScan *scan)
 {
 	C360Scan   *ledger = c360_scan_begin_after(scan->store, C360_LEDGER_BY_CUSTOMER, (Datum) 0,
 											   scan->progress.position);
@@ -715,27 +355,27 @@ read_whole_ledger(FraudScan *scan)
 		if (id != customer_id)
 		{
 			if (suspicious)
-				judge_suspect(scan, customer_id, DT_NOBEGIN);
+				c360_fraud_judge_suspect(scan, customer_id, DT_NOBEGIN);
 			full = customer_id != 0 && batch_is_full(scan);
 			if (full)
 				break;
 			customer_id = scan->progress.position = id;
 			suspicious = false;
-			count_examined(scan);
+			c360_fraud_count_examined(scan);
 			c360_fraud_begin(scan->wallet, 0, 0, scan->not_before);
 		}
 		if (!suspicious)
-			suspicious = is_suspicious(scan, row);
+			suspicious = c360_fraud_is_suspicious(scan, row);
 	}
 	if (suspicious && !full)
-		judge_suspect(scan, customer_id, DT_NOBEGIN);
+		c360_fraud_judge_suspect(scan, customer_id, DT_NOBEGIN);
 	c360_scan_end(ledger);
 	return !full;
 }
 
 /* Some rows above the position; false if none were left. */
 static bool
-read_new_chunk(FraudScan *scan, C360Scan *ledger)
+read_new_chunk(C360FraudScan *scan, C360Scan *ledger)
 {
 	HTAB	   *set = new_rows_begin();
 	C360Row    *row = NULL;
@@ -760,7 +400,7 @@ read_new_chunk(FraudScan *scan, C360Scan *ledger)
 }
 
 static bool
-read_new_ledger(FraudScan *scan)
+read_new_ledger(C360FraudScan *scan)
 {
 	C360Scan   *ledger = c360_scan_begin_after(scan->store, C360_LEDGER_BY_ID, (Datum) 0,
 											   scan->progress.position);
@@ -774,32 +414,32 @@ read_new_ledger(FraudScan *scan)
 }
 
 static bool
-step_ledger(FraudScan *scan)
+step_ledger(C360FraudScan *scan)
 {
-	if (!reads_ledger(scan))
+	if (!c360_fraud_reads_ledger(scan))
 		return true;
 	return scan->progress.whole ? read_whole_ledger(scan) : read_new_ledger(scan);
 }
 
 /* Goes on until the batch is full or all is done. */
 static void
-run_steps(FraudScan *scan)
+run_steps(C360FraudScan *scan)
 {
-	static bool (*const steps[]) (FraudScan *) = {
-		[STEP_RECHECKS] = step_rechecks,[STEP_ORDERS] = step_orders,
-		[STEP_LATE] = step_late,[STEP_LEDGER] = step_ledger
+	static bool (*const steps[]) (C360FraudScan *) = {
+		[C360_FRAUD_RECHECKS] = step_rechecks,[C360_FRAUD_ORDERS] = step_orders,
+		[C360_FRAUD_LATE] = step_late,[C360_FRAUD_LEDGER] = step_ledger
 	};
 
-	while (scan->progress.step < STEP_DONE && !batch_is_full(scan) && steps[scan->progress.step] (scan))
+	while (scan->progress.step < C360_FRAUD_DONE && !batch_is_full(scan) && steps[scan->progress.step] (scan))
 	{
 		scan->progress.step++;
-		scan->progress.position = scan->progress.step == STEP_LEDGER && !scan->progress.whole ?
+		scan->progress.position = scan->progress.step == C360_FRAUD_LEDGER && !scan->progress.whole ?
 			scan->progress.ledger_since : 0;
 	}
 }
 
 /*
- * Progress
+ * C360FraudProgress
  */
 
 static char *
@@ -821,7 +461,7 @@ number_column(int column)
 
 /* What the scans before left, under the lock of the consumer's row. */
 static void
-load_progress(FraudScan *scan, char **rules_before)
+load_progress(C360FraudScan *scan, char **rules_before)
 {
 	static C360Query query = {"SELECT $1 #>> '{run,name}', $1 ->> 'finished', $1 ->> 'rules', $1 #>> '{run,rules}',"
 		" $1 #>> '{run,history}', $1 #>> '{run,upto}', ($1 #>> '{run,ledger_upto}')::bigint,"
@@ -829,7 +469,7 @@ load_progress(FraudScan *scan, char **rules_before)
 		" ($1 #>> '{run,step}')::bigint, ($1 #>> '{run,position}')::bigint",
 	1, {JSONBOID}};
 	MemoryContext caller = CurrentMemoryContext;
-	Progress   *progress = &scan->progress;
+	C360FraudProgress   *progress = &scan->progress;
 	Datum		values[1] = {JsonbPGetDatum(scan->changes.state)};
 
 	SPI_connect();
@@ -850,26 +490,26 @@ load_progress(FraudScan *scan, char **rules_before)
 
 /* A new scan of what changed up to now. */
 static void
-begin_run(FraudScan *scan, const char *run, const char *rules_before, int64 last_ledger_id)
+begin_run(C360FraudScan *scan, const char *run, const char *rules_before, int64 last_ledger_id)
 {
-	Progress   *progress = &scan->progress;
+	C360FraudProgress   *progress = &scan->progress;
 
 	progress->run = pstrdup(run);
-	progress->rules = rules_text(scan);
+	progress->rules = c360_fraud_rules_text(scan);
 	progress->history = c360_history();
 	progress->upto = scan->changes.upto;
 	progress->ledger_upto = last_ledger_id;
 	progress->whole = scan->changes.since == NULL || rules_before == NULL ||
 		strcmp(progress->rules, rules_before) != 0;
-	progress->step = STEP_RECHECKS;
+	progress->step = C360_FRAUD_RECHECKS;
 	progress->position = 0;
 }
 
 static Jsonb *
-state_of(FraudScan *scan, const char *rules_before)
+state_of(C360FraudScan *scan, const char *rules_before)
 {
-	const Progress *progress = &scan->progress;
-	bool		done = progress->step == STEP_DONE;
+	const C360FraudProgress *progress = &scan->progress;
+	bool		done = progress->step == C360_FRAUD_DONE;
 	C360Json	json = {0};
 
 	c360_json_begin_object(&json, NULL);
@@ -898,14 +538,14 @@ state_of(FraudScan *scan, const char *rules_before)
  * as had, and the next scan looks at the same again.
  */
 static void
-save_progress(FraudScan *scan, const char *rules_before)
+save_progress(C360FraudScan *scan, const char *rules_before)
 {
 	static C360Query update = {"UPDATE c360.consumers SET state = $2 WHERE name = $1", 2, {TEXTOID, JSONBOID}};
 	Datum		values[2];
 
 	if (IsolationUsesXactSnapshot())
 		return;
-	if (scan->progress.step == STEP_DONE)
+	if (scan->progress.step == C360_FRAUD_DONE)
 	{
 		scan->changes.upto = scan->progress.upto;
 		c360_changes_end(&scan->changes, state_of(scan, rules_before));
@@ -923,11 +563,11 @@ save_progress(FraudScan *scan, const char *rules_before)
  */
 
 static void
-open_scan(FraudScan *scan)
+open_scan(C360FraudScan *scan)
 {
 	scan->at = GetCurrentTimestamp();
 	scan->not_before = DT_NOBEGIN;
-	load_rules(scan);
+	c360_fraud_load_rules(scan);
 	scan->wallet = palloc(sizeof(C360FraudWallet));
 	scan->context = AllocSetContextCreate(CurrentMemoryContext, "c360 fraud wallet", ALLOCSET_DEFAULT_SIZES);
 	scan->store = c360_store_open_to_read();
@@ -935,7 +575,7 @@ open_scan(FraudScan *scan)
 }
 
 static void
-close_scan(FraudScan *scan)
+close_scan(C360FraudScan *scan)
 {
 	c360_scan_end(scan->one);
 	c360_store_close(scan->store);
@@ -947,11 +587,11 @@ close_scan(FraudScan *scan)
  * anew, or begins one; nothing if the one of this name has come to its end.
  */
 static void
-scan_changes(FraudScan *scan, const char *run, bool anew)
+scan_changes(C360FraudScan *scan, const char *run, bool anew)
 {
 	int64		last_ledger_id = c360_last_id(C360_LEDGER);
 	char	   *rules_before;
-	Progress   *progress = &scan->progress;
+	C360FraudProgress   *progress = &scan->progress;
 
 	c360_changes_begin(&scan->changes, "fraud");
 	open_scan(scan);
@@ -972,7 +612,7 @@ scan_changes(FraudScan *scan, const char *run, bool anew)
 
 /* Wallets with rows from a moment on; NULL if they are too many to be gathered. */
 static HTAB *
-wallets_since(FraudScan *scan, TimestampTz since)
+wallets_since(C360FraudScan *scan, TimestampTz since)
 {
 	HTAB	   *set = new_rows_begin();
 	C360Scan   *ledger = c360_scan_begin_since(scan->store, C360_LEDGER_BY_TIME, 0, since);
@@ -989,16 +629,16 @@ wallets_since(FraudScan *scan, TimestampTz since)
 
 /* What ended since a moment, whatever scans before have seen; they are not concerned. */
 static void
-scan_since(FraudScan *scan, TimestampTz since)
+scan_since(C360FraudScan *scan, TimestampTz since)
 {
 	HTAB	   *set = NULL;
 
 	c360_changes_begin(&scan->changes, "fraud");
 	open_scan(scan);
 	scan->not_before = since;
-	scan->progress.step = STEP_ORDERS;
+	scan->progress.step = C360_FRAUD_ORDERS;
 	(void) step_orders(scan);
-	if (reads_ledger(scan))
+	if (c360_fraud_reads_ledger(scan))
 	{
 		scan->progress.position = 0;
 		if (since != DT_NOBEGIN)
@@ -1014,7 +654,7 @@ scan_since(FraudScan *scan, TimestampTz since)
 static Datum
 scan_fraud(PG_FUNCTION_ARGS)
 {
-	FraudScan		scan = {.rows_left = PG_INT64_MAX,.flags_left = PG_INT64_MAX};
+	C360FraudScan		scan = {.rows_left = PG_INT64_MAX,.flags_left = PG_INT64_MAX};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	TimestampTz since = PG_ARGISNULL(0) ? 0 : PG_GETARG_TIMESTAMPTZ(0);
 
@@ -1064,7 +704,7 @@ name_of_job_run(void)
 static Datum
 fraud_batch(PG_FUNCTION_ARGS)
 {
-	FraudScan		scan = {.rows_left = BATCH_ROWS,.flags_left = BATCH_FLAGS};
+	C360FraudScan		scan = {.rows_left = BATCH_ROWS,.flags_left = BATCH_FLAGS};
 
 	scan_changes(&scan, PG_ARGISNULL(0) ? name_of_job_run() : text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
 	PG_RETURN_INT64(scan.done < 0 ? 0 : Max(scan.done, 1));
