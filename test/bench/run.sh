@@ -424,6 +424,9 @@ SQL
         done
     done
     row "c360_create_ticket at $clients clients, against a bare INSERT into the table ($(median <"$dir/ticket_floor" | cut -d. -f1)/s)" "$(paste "$dir/ticket" "$dir/ticket_floor" | awk '{print $1 / $2}' | median | cut -c1-4)" "≥ 0.5"
+    rm -rf "$dir"
+}
+
 # Scores. What a day changes, and a hundredth of the customers with new orders.
 
 measure_rfm() {
