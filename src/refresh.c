@@ -723,7 +723,8 @@ score_customers(PG_FUNCTION_ARGS)
 	Receiver	receiver = {.today = PG_GETARG_DATEADT(3)};
 	C360Query  *query = &facts_of_all;
 	Datum		values[3];
-	bool		nulls[2] = {false};
+	bool		nulls[3] = {false};
+	int64		rules;
 
 	values[1] = PG_GETARG_DATUM(0);
 	if (!PG_ARGISNULL(0))
@@ -738,16 +739,18 @@ score_customers(PG_FUNCTION_ARGS)
 		receiver.changes.file = BufFileCreateTemp(false);
 	SPI_connect();
 	examine(&receiver, query, values, false);
+	rules = c360_rfm_rules();
 	write_changes(&receiver);
 	SPI_finish();
 	if (receiver.changes.file != NULL)
 		BufFileClose(receiver.changes.file);
 	values[0] = Int64GetDatum(receiver.examined);
 	values[1] = Int64GetDatum(receiver.changed);
+	values[2] = Int64GetDatum(rules);
 	return row_of(fcinfo, values, nulls);
 }
 
-/* Scores customers and writes what differs; (examined, changed) */
+/* Scores customers and writes what differs; (examined, changed, rules) */
 Datum
 c360_score_customers(PG_FUNCTION_ARGS)
 {

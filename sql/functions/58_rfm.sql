@@ -34,14 +34,14 @@ Answer: the scores and what they are made of, NULL without an order that counts;
 Errors: 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_score_customers(ids bigint[], after bigint, upto bigint, today date,
-    OUT examined bigint, OUT changed bigint)
+    OUT examined bigint, OUT changed bigint, OUT rules bigint)
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'c360_score_customers';
 COMMENT ON FUNCTION @extschema@.c360_score_customers(bigint[], bigint, bigint, date) IS
 'Internal: scores customers and writes what differs: score, tier, history, events. Who is locked by somebody else is queued.
 
 ids: whom; NULL = those with ids above after and up to upto; both NULL = all. today: the shop''s day.
-Answer: customers looked at, and how many changed.
+Answer: customers looked at, how many changed, and the rules that they were scored by, as c360_rfm_config_version() names them.
 Errors: 25006 read only; 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_report_progress(progress text) RETURNS void
@@ -295,6 +295,9 @@ BEGIN
     IF NOT finished THEN
         examined := scored.examined;
         changed := scored.changed;
+        IF scored.rules::text <> rules THEN     -- other rules have come meanwhile
+            state := state || jsonb_build_object('rules', scored.rules::text, 'all_after', 0);
+        END IF;
     END IF;
     took := extract(epoch FROM clock_timestamp() - begun) * 1000;
     state := state || jsonb_build_object(
@@ -338,8 +341,9 @@ BEGIN
         examined := batch.examined;
         changed := batch.changed;
         PERFORM pg_catalog.set_config('search_path', pinned, true);
+        -- these rules may be newer than those that the run began with
         PERFORM @extschema@.c360_changes_end('rfm', changes.since, changes.state - 'all_after'
-            || jsonb_build_object('examined', examined, 'changed', changed));
+            || jsonb_build_object('examined', examined, 'changed', changed, 'rules', batch.rules::text));
         PERFORM pg_catalog.set_config('search_path', pinned, true);
     ELSE
         LOOP

@@ -270,6 +270,35 @@ END $$;
 SELECT is(pg_temp.wrong(today, 7), '0', 'so does a run in batches that it catches in the middle') FROM calendar;
 ROLLBACK TO rules;
 
+-- Rules that change while a run looks for what to do, and are changed back after it.
+CREATE FUNCTION pg_temp.other_rules() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE c360.rfm_config SET min_value = 600000 WHERE metric = 'monetary' AND score = 2;
+    RETURN NEW;
+END $$;
+UPDATE c360.customer_orders SET xact = '4000000000000';
+UPDATE c360.rfm_config SET min_value = 500000 WHERE metric = 'monetary' AND score = 2;
+SELECT c360_refresh_rfm_on(true, (SELECT today FROM calendar)) \g /dev/null
+SAVEPOINT moment;
+CREATE TRIGGER other_rules BEFORE INSERT ON c360.rfm_counts FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.other_rules();
+SELECT c360_refresh_rfm_on(true, (SELECT today FROM calendar)) \g /dev/null
+DROP TRIGGER other_rules ON c360.rfm_counts;
+UPDATE c360.rfm_config SET min_value = 500000 WHERE metric = 'monetary' AND score = 2;
+SELECT cmp_ok((SELECT count(*) FROM c360.customer_rfm WHERE m = 1 AND monetary >= 500000), '>', 0::bigint, 'a run by rules of a moment');
+SELECT c360_refresh_rfm_on(false, (SELECT today FROM calendar)) \g /dev/null
+SELECT is((SELECT changed FROM c360_refresh_rfm_on(true, (SELECT today FROM calendar))), 0::bigint, 'is made good by the next one');
+ROLLBACK TO moment;
+CREATE TRIGGER other_rules BEFORE INSERT ON c360.rfm_history FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.other_rules();
+UPDATE c360.customer_orders SET amount = 550000, status = 'delivered', xact = pg_current_xact_id()
+WHERE id IN (SELECT min(id) FROM c360.customer_orders WHERE status = 'delivered' GROUP BY customer_id ORDER BY random() LIMIT 3000);
+SELECT c360_refresh_rfm_on(false, (SELECT today FROM calendar)) \g /dev/null
+DROP TRIGGER other_rules ON c360.rfm_history;
+UPDATE c360.rfm_config SET min_value = 500000 WHERE metric = 'monetary' AND score = 2;
+UPDATE c360.customer_orders SET xact = '4000000000000';
+SELECT c360_refresh_rfm_on(false, (SELECT today FROM calendar)) \g /dev/null
+SELECT is((SELECT changed FROM c360_refresh_rfm_on(true, (SELECT today FROM calendar))), 0::bigint, 'a run in batches, too');
+ROLLBACK TO rules;
+
 -- Rules that are not complete.
 SAVEPOINT rules;
 DELETE FROM c360.rfm_segments WHERE (r, f, m) = (1, 2, 3);
