@@ -199,6 +199,8 @@ give_tier_back(const Flag *flag)
 	static C360Query update = {"UPDATE c360.customers SET tier = $2, blacklisted_at = NULL, updated_at = clock_timestamp()"
 		" WHERE id = $1 AND tier = 'blacklist' AND NOT tier_locked AND blacklisted_at = $3",
 	3, {INT8OID, TEXTOID, TIMESTAMPTZOID}};
+	/* his score may give him another one since */
+	static C360Query queue = {"INSERT INTO c360.rfm_queue (customer_id) VALUES ($1)", 1, {INT8OID}};
 	Datum		values[3] = {Int64GetDatum(flag->customer_id), CStringGetTextDatum(flag->previous_tier),
 	TimestampTzGetDatum(flag->acted_at)};
 	bool		given;
@@ -206,6 +208,8 @@ give_tier_back(const Flag *flag)
 	SPI_connect();
 	c360_query(&lock, values, NULL);
 	given = c360_query(&update, values, NULL) > 0;
+	if (given)
+		c360_query(&queue, values, NULL);
 	SPI_finish();
 	return given;
 }
