@@ -10,6 +10,8 @@
 #   make lint        cppcheck and clang-tidy over src/
 #   make bench       measurements; doc/benchmarks.md has the last ones
 #   make valgrind    the regress tests against a server under valgrind
+#   make sanitize    the tests with the address and undefined-behaviour sanitizers
+#   make coverage    which lines of src/ the tests run
 
 EXTENSION = c360
 EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" c360.control)
@@ -32,13 +34,13 @@ REGRESS = setup $(filter-out setup,$(sort $(notdir $(basename $(wildcard test/sq
 REGRESS_OPTS = --inputdir=test --encoding=UTF8
 ISOLATION = $(sort $(notdir $(basename $(wildcard test/specs/*.spec))))
 ISOLATION_OPTS = --inputdir=test --encoding=UTF8
-EXTRA_CLEAN = $(SCRIPT) results output_iso regression.out regression.diffs tmp_check log test/fuzz/build
+EXTRA_CLEAN = $(SCRIPT) results output_iso regression.out regression.diffs tmp_check log test/fuzz/build coverage.txt
 
 PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 # These targets call make again once PGXS is there; they have no use for it
 # themselves, and it has a "check" of its own.
-OWN_TARGETS = deps demo postgrest check soak bench valgrind reference lint dist
+OWN_TARGETS = deps demo postgrest check soak bench valgrind sanitize coverage reference lint dist
 PG_MAJOR ?= $(or $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p'),15)
 
 ifneq ($(filter $(OWN_TARGETS),$(MAKECMDGOALS)),)
@@ -66,6 +68,10 @@ soak: deps
 valgrind: deps
 	@$(MAKE) --no-print-directory -s install-here
 	@test/valgrind.sh
+
+sanitize coverage: deps
+	@$(MAKE) --no-print-directory -s install-here
+	@test/instrument.sh $@
 
 reference:
 	@PG_MAJOR=$(PG_MAJOR) test/deps.sh demo
