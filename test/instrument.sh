@@ -36,16 +36,12 @@ sanitize)
     flags='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DUSE_ASSERT_CHECKING'
     link='-fsanitize=address,undefined'
     tap_tests=${TAP_TESTS:-test/t/006_events.pl test/t/007_jobs.pl test/t/008_audit.pl test/t/009_workers.pl}
-    # libgpg-error calls malloc within bindtextdomain(), which the sanitizer
-    # does not survive if it begins with this call; so that one comes later.
-    preload="$(ldd "$bindir/postgres" | sed -n 's/^\tlibgpg-error.* => \([^ ]*\) .*/\1/p') $(gcc -print-file-name=libasan.so)"
     ;;
 coverage)
     flags='-O0 -g --coverage'
     link=--coverage
     tap_tests=${TAP_TESTS:-test/t/001_crash.pl test/t/003_upgrade.pl test/t/004_cron.pl test/t/005_standby.pl
         test/t/006_events.pl test/t/007_jobs.pl test/t/008_audit.pl test/t/009_workers.pl}
-    preload=
     ;;
 *)
     echo "what kind is \"$kind\"?" >&2
@@ -62,8 +58,15 @@ as_server_user=()
 [ "$(id -u)" != 0 ] || as_server_user=(runuser -u postgres --)
 instrumented=(env)
 if [ "$kind" = sanitize ]; then
-    instrumented=(env LD_PRELOAD="$preload"
-        ASAN_OPTIONS="detect_leaks=0:verify_asan_link_order=0:abort_on_error=1:disable_coredump=1:log_path=$work/reports/address"
+    # libgpg-error, which the server loads, calls malloc within bindtextdomain(),
+    # and the sanitizer does not survive to begin with that call: it dies of a
+    # lock of gettext. So something calls malloc before.
+    gcc -xc -shared -fPIC -Wl,-z,initfirst -o "$work/early.so" - <<'C'
+#include <stdlib.h>
+static __attribute__((constructor)) void begin(void) { void *volatile p = malloc(1); free(p); }
+C
+    instrumented=(env LD_PRELOAD="$(gcc -print-file-name=libasan.so) $work/early.so"
+        ASAN_OPTIONS="detect_leaks=0:abort_on_error=1:disable_coredump=1:log_path=$work/reports/address"
         UBSAN_OPTIONS="print_stacktrace=1:log_path=$work/reports/undefined")
 fi
 
