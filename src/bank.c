@@ -1,476 +1,193 @@
 /*
  * bank.c
- *	  Bank transfers: stored, decided, linked, deposited.
+ *	  Bank transfers are taken in: stored, decided, linked, deposited, once for
+ *	  each id of the gateway.
  *
- * The row of a transfer is stored first; its gateway id is unique, so that a
- * transfer told twice is stored once. Who sent it is then decided, linked and
- * deposited in a subtransaction: when that fails the row stays, with the
- * reason, and can be tried again. A link has one deposit, by a unique key of
- * the ledger.
+ * A transfer is decided first, since that only reads, and then stored with its
+ * result, linked and deposited in one subtransaction: one row version, one
+ * entry in each index. If that fails the transfer is stored as failed with the
+ * reason, and is tried again later (bank_retry.c). If the id turns out to be
+ * known, by its unique key, nothing changes and the answer is "duplicate".
  *
- * Lock order: the transfer's row, then the wallet. No function takes them the
- * other way round.
+ * Many transfers at once go by the hundred: such a batch is one
+ * subtransaction, and if something fails in it each gets its own. A payload of
+ * the wrong form fails by itself; it is stored nowhere, a row of
+ * c360.audit_logs says which item and why.
+ *
+ * Lock order: the transfer's row, then the wallet. Who takes many of them in
+ * one transaction takes BANK_LOCK first, so that two of them do not take the
+ * same wallets in different order.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "funcapi.h"
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 #include "activity.h"
 #include "actor.h"
+#include "bank.h"
 #include "call.h"
-#include "customer.h"
+#include "compat.h"
 #include "json.h"
-#include "payload.h"
 #include "query.h"
-#include "settings.h"
-#include "transfer.h"
-#include "wallet.h"
+
+#define BATCH_SIZE 100
+#define MOST_PAYLOADS 10000
 
 PG_FUNCTION_INFO_V1(c360_ingest_bank_transaction);
-
-/* One row of type c360_bank_result. */
-typedef struct BankResult
-{
-	int64		bank_transaction_id;
-	const char *result;
-	char	   *phone;
-	int64		customer_id;	/* 0 = none */
-	bool		customer_created;
-	int64		transaction_id; /* 0 = none */
-	int64		amount;
-} BankResult;
-
-/* A candidate of the content and the customer it led to. */
-typedef struct Seen
-{
-	C360Candidate candidate;
-	int64		customer_id;	/* 0 = unknown */
-} Seen;
-
-typedef struct Decision
-{
-	Seen	   *seen;
-	int			nseen;
-	const Seen *by;				/* what decided, NULL = nobody found */
-	bool		several;		/* staff must choose */
-} Decision;
-
-static const char *const kind_names[] = {
-	[C360_CANDIDATE_QR_CODE] = "qr_code",
-	[C360_CANDIDATE_PHONE] = "phone",
-	[C360_CANDIDATE_PART] = "part",
-};
-
-/*
- * What the content holds
- */
-
-/* The shop's own numbers. */
-static C360Ignored *
-load_ignored(size_t *count)
-{
-	static C360Query query = {"SELECT value FROM c360.transfer_ignored", 0, {0}, NULL};
-	MemoryContext caller = CurrentMemoryContext;
-	C360Ignored *ignored;
-
-	SPI_connect();
-	*count = c360_query(&query, NULL, NULL);
-	ignored = MemoryContextAllocZero(caller, sizeof(C360Ignored) * (*count + 1));
-	for (size_t i = 0; i < *count; i++)
-	{
-		char	   *value = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
-
-		c360_transfer_ignore(value, strlen(value), &ignored[i]);
-	}
-	SPI_finish();
-	return ignored;
-}
-
-/* The customer of a live QR code, 0 if there is none. */
-static int64
-customer_of_code(const char *code)
-{
-	static C360Query query = {
-		"SELECT customer_id FROM c360.balance_customer_info"
-		" WHERE code OPERATOR(pg_catalog.=) $1 AND retired_at IS NULL",
-		1, {TEXTOID}, NULL
-	};
-	Datum		values[1];
-	int64		id = 0;
-	bool		isnull;
-
-	SPI_connect();
-	values[0] = CStringGetTextDatum(code);
-	if (c360_query(&query, values, NULL) == 1)
-		id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
-	return id;
-}
-
-static void
-read_content(C360Store *store, const char *content, Decision *decision)
-{
-	size_t		length = content != NULL ? strlen(content) : 0;
-	size_t		nignored;
-	C360Ignored *ignored = load_ignored(&nignored);
-	C360Candidate *candidates = palloc(sizeof(C360Candidate) * (c360_transfer_capacity(length) + 1));
-	size_t		count = length == 0 ? 0 :
-		c360_transfer_parse(content, length, ignored, nignored, palloc(length), candidates);
-
-	decision->seen = palloc0(sizeof(Seen) * (count + 1));
-	decision->nseen = count;
-	for (size_t i = 0; i < count; i++)
-	{
-		Seen	   *seen = &decision->seen[i];
-
-		seen->candidate = candidates[i];
-		if (seen->candidate.kind == C360_CANDIDATE_QR_CODE)
-			seen->customer_id = customer_of_code(seen->candidate.value);
-		else if (seen->candidate.kind == C360_CANDIDATE_PHONE)
-			seen->customer_id = c360_customer_by_phone(store, seen->candidate.value);
-	}
-}
-
-/*
- * The decision: a known QR code wins over everything, two of different
- * customers do not; else one whole phone, known or not. A second whole phone
- * is another customer's, since a live number has one owner.
- */
-static void
-decide(Decision *decision)
-{
-	for (int i = 0; i < decision->nseen; i++)
-	{
-		const Seen *seen = &decision->seen[i];
-
-		if (seen->candidate.kind == C360_CANDIDATE_QR_CODE && seen->customer_id != 0)
-		{
-			if (decision->by == NULL)
-				decision->by = seen;
-			else if (decision->by->customer_id != seen->customer_id)
-				decision->several = true;
-		}
-	}
-	for (int i = 0; i < decision->nseen; i++)
-	{
-		const Seen *seen = &decision->seen[i];
-
-		if (seen->candidate.kind != C360_CANDIDATE_PHONE)
-			continue;
-		if (decision->by == NULL)
-			decision->by = seen;
-		else if (decision->by->candidate.kind == C360_CANDIDATE_PHONE)
-			decision->several = true;
-	}
-}
-
-static Jsonb *
-decision_as_json(const Decision *decision)
-{
-	C360Json	json = {0};
-
-	c360_json_begin_array(&json, NULL);
-	for (int i = 0; i < decision->nseen; i++)
-	{
-		const Seen *seen = &decision->seen[i];
-
-		c360_json_begin_object(&json, NULL);
-		c360_json_text(&json, "kind", kind_names[seen->candidate.kind]);
-		c360_json_text(&json, "value", seen->candidate.value);
-		c360_json_int64(&json, "position", seen->candidate.position);
-		c360_json_int64(&json, "confidence_percent", (int64) (seen->candidate.confidence * 100 + 0.5));
-		c360_json_begin_array(&json, "customers");
-		if (seen->customer_id != 0)
-			c360_json_int64(&json, NULL, seen->customer_id);
-		c360_json_end_array(&json);
-		c360_json_end_object(&json);
-	}
-	c360_json_end_array(&json);
-	return c360_json_finish(&json);
-}
+PG_FUNCTION_INFO_V1(c360_ingest_bank_transactions);
 
 /*
  * Rows
  */
 
-static void
-put_text(Datum *values, char *nulls, int i, const char *value)
+bool
+c360_is_incoming(const C360Transfer *transfer)
 {
-	nulls[i] = value == NULL ? 'n' : ' ';
-	values[i] = value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
-}
-
-static int64
-returned_id(void)
-{
-	bool		isnull;
-
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-}
-
-/* Stores the transfer; 0 if its id is known. */
-static int64
-store_transfer(const C360Payload *payload)
-{
-	static C360Query insert = {
-		"INSERT INTO c360.balance_history (sepay_id, gateway, transaction_date, account_number,"
-		" sub_account, code, content, transfer_type, transfer_amount, accumulated,"
-		" reference_code, description, raw_data)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
-		" ON CONFLICT (sepay_id) DO NOTHING RETURNING id",
-		13, {INT8OID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-		INT8OID, INT8OID, TEXTOID, TEXTOID, JSONBOID}, NULL
-	};
-	Datum		values[13];
-	char		nulls[13] = "             ";
-	int64		id = 0;
-
-	SPI_connect();
-	values[0] = Int64GetDatum(payload->sepay_id);
-	put_text(values, nulls, 1, payload->gateway);
-	values[2] = TimestampTzGetDatum(payload->transaction_date);
-	put_text(values, nulls, 3, payload->account_number);
-	put_text(values, nulls, 4, payload->sub_account);
-	put_text(values, nulls, 5, payload->code);
-	put_text(values, nulls, 6, payload->content);
-	put_text(values, nulls, 7, payload->transfer_type);
-	values[8] = Int64GetDatum(payload->transfer_amount);
-	values[9] = Int64GetDatum(payload->accumulated);
-	nulls[9] = payload->has_accumulated ? ' ' : 'n';
-	put_text(values, nulls, 10, payload->reference_code);
-	put_text(values, nulls, 11, payload->description);
-	values[12] = JsonbPGetDatum(payload->raw);
-	if (c360_query(&insert, values, nulls) == 1)
-		id = returned_id();
-	SPI_finish();
-	return id;
-}
-
-static int64
-open_link(int64 bank_transaction_id, int64 customer_id, const char *method)
-{
-	static C360Query insert = {
-		"INSERT INTO c360.bank_links (bank_transaction_id, customer_id, method, linked_by)"
-		" VALUES ($1, $2, $3, $4) RETURNING id",
-		4, {INT8OID, INT8OID, TEXTOID, TEXTOID}, NULL
-	};
-	Datum		values[4];
-	int64		id;
-
-	SPI_connect();
-	values[0] = Int64GetDatum(bank_transaction_id);
-	values[1] = Int64GetDatum(customer_id);
-	values[2] = CStringGetTextDatum(method);
-	values[3] = CStringGetTextDatum(c360_actor());
-	c360_query(&insert, values, NULL);
-	id = returned_id();
-	SPI_finish();
-	return id;
+	return strcmp(transfer->transfer_type, "in") == 0 && transfer->amount > 0;
 }
 
 static void
-open_match(int64 bank_transaction_id, Jsonb *candidates)
+transfer_of_payload(const C360Payload *payload, C360Transfer *transfer)
 {
-	static C360Query insert = {
-		"INSERT INTO c360.pending_customer_matches (bank_transaction_id, candidates)"
-		" VALUES ($1, $2)",
-		2, {INT8OID, JSONBOID}, NULL
-	};
-	Datum		values[2];
-
-	SPI_connect();
-	values[0] = Int64GetDatum(bank_transaction_id);
-	values[1] = JsonbPGetDatum(candidates);
-	c360_query(&insert, values, NULL);
-	SPI_finish();
+	memset(transfer, 0, sizeof(*transfer));
+	transfer->sepay_id = payload->sepay_id;
+	transfer->gateway = payload->gateway;
+	transfer->transfer_type = payload->transfer_type;
+	transfer->content = payload->content;
+	transfer->amount = payload->transfer_amount;
+	transfer->date = payload->transaction_date;
 }
 
-static void
-record_result(int64 bank_transaction_id, const char *result, Jsonb *decision)
+void
+c360_transfer_of_row(C360Row *row, C360Transfer *transfer)
 {
-	static C360Query update = {
-		"UPDATE c360.balance_history SET result = $2, decision = $3, error = NULL,"
-		" attempts = attempts OPERATOR(pg_catalog.+) 1, next_attempt_at = NULL,"
-		" decided_at = pg_catalog.clock_timestamp() WHERE id OPERATOR(pg_catalog.=) $1",
-		3, {INT8OID, TEXTOID, JSONBOID}, NULL
-	};
-	Datum		values[3];
-	char		nulls[3] = "   ";
-
-	SPI_connect();
-	values[0] = Int64GetDatum(bank_transaction_id);
-	values[1] = CStringGetTextDatum(result);
-	values[2] = decision != NULL ? JsonbPGetDatum(decision) : (Datum) 0;
-	nulls[2] = decision != NULL ? ' ' : 'n';
-	c360_query(&update, values, nulls);
-	SPI_finish();
+	transfer->id = c360_get_int64(row, TRANSFER_id);
+	transfer->sepay_id = c360_get_int64(row, TRANSFER_sepay_id);
+	transfer->gateway = c360_get_text(row, TRANSFER_gateway);
+	transfer->transfer_type = c360_get_text(row, TRANSFER_transfer_type);
+	transfer->content = c360_get_text(row, TRANSFER_content);
+	transfer->amount = c360_get_int64(row, TRANSFER_transfer_amount);
+	transfer->date = c360_get_time(row, TRANSFER_transaction_date);
 }
 
-/* Tried again after 5 minutes, then at twice the distance each time. */
-static void
-record_failure(int64 bank_transaction_id, const char *error)
+/* PT404 if there is none; NULL if it is busy and skip_locked. */
+C360Row *
+c360_lock_transfer(C360Store *store, int64 id, bool skip_locked)
 {
-	static C360Query update = {
-		"UPDATE c360.balance_history SET result = 'failed', error = $2,"
-		" attempts = attempts OPERATOR(pg_catalog.+) 1,"
-		" next_attempt_at = pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)"
-		" (pg_catalog.power(2, attempts) OPERATOR(pg_catalog.*) interval '5 minutes')"
-		" WHERE id OPERATOR(pg_catalog.=) $1",
-		2, {INT8OID, TEXTOID}, NULL
-	};
-	Datum		values[2];
+	C360Row    *row = c360_find(store, C360_TRANSFER_BY_ID, Int64GetDatum(id));
+	C360LockResult locked = row != NULL ? c360_lock(store, row, skip_locked) : C360_LOCK_GONE;
 
-	SPI_connect();
-	values[0] = Int64GetDatum(bank_transaction_id);
-	values[1] = CStringGetTextDatum(error);
-	c360_query(&update, values, NULL);
-	SPI_finish();
+	if (locked == C360_LOCK_BUSY)
+		return NULL;
+	if (locked == C360_LOCK_GONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_C360_NOT_FOUND),
+				 errmsg("no such bank transaction"),
+				 errdetail("bank_transaction_not_found: id %lld", (long long) id)));
+	c360_store_refresh(store);
+	return row;
 }
 
-static void
-announce(C360Store *store, const BankResult *result, const C360Payload *payload,
-		 const char *event, const char *method)
+/* What became of a stored transfer; decision NULL keeps what was seen before. */
+void
+c360_record_result(C360Store *store, C360Row *row, const char *result,
+				   const C360Decision *decision)
+{
+	C360Row    *changed = c360_row_changed(store, row);
+
+	c360_put_text(changed, TRANSFER_result, result);
+	c360_put_null(changed, TRANSFER_error);
+	c360_put_null(changed, TRANSFER_next_attempt_at);
+	c360_put_null(changed, TRANSFER_given_up_at);
+	c360_put_time(changed, TRANSFER_decided_at, GetCurrentTimestamp());
+	if (decision != NULL)
+	{
+		c360_put_jsonb(changed, TRANSFER_decision, decision->seen);
+		c360_put(changed, TRANSFER_attempts,
+				 Int32GetDatum((int32) c360_get_int64(row, TRANSFER_attempts) + 1));
+	}
+	c360_update(store, row, changed);
+}
+
+void
+c360_bank_announce(C360Store *store, const C360Transfer *transfer, const C360BankResult *result,
+				   const char *event, const char *method, const char *note)
 {
 	C360Activity activity = {.topic = "bank",.reference_type = "bank_transaction"};
 	C360Json	json = {0};
 
 	c360_json_begin_object(&json, NULL);
-	c360_json_int64(&json, "sepay_id", payload->sepay_id);
-	c360_json_text(&json, "gateway", payload->gateway);
-	c360_json_text(&json, "transfer_type", payload->transfer_type);
-	c360_json_int64(&json, "amount", payload->transfer_amount);
+	c360_json_int64(&json, "sepay_id", transfer->sepay_id);
+	c360_json_text(&json, "gateway", transfer->gateway);
+	c360_json_text(&json, "transfer_type", transfer->transfer_type);
+	c360_json_int64(&json, "amount", transfer->amount);
 	c360_json_text(&json, "phone", result->phone);
 	c360_json_text(&json, "method", method);
+	c360_json_text(&json, "note", note);
 	if (result->transaction_id != 0)
 		c360_json_int64(&json, "transaction_id", result->transaction_id);
 	c360_json_end_object(&json);
 	activity.event = event;
 	activity.customer_id = result->customer_id;
-	activity.reference_id = result->bank_transaction_id;
+	activity.reference_id = transfer->id;
 	activity.payload = c360_json_finish(&json);
 	c360_activity_write(store, &activity);
 }
 
-/*
- * Deciding
- */
-
+/* error NULL: decided, or not tried yet; then it is due at once. */
 static void
-link_and_deposit(C360Store *store, const C360Payload *payload, const Decision *decision,
-				 BankResult *result)
+store_transfer(C360Store *store, const C360Payload *payload, C360Transfer *transfer,
+			   const char *result, const C360Decision *decision, const char *error)
 {
-	const char *method = kind_names[decision->by->candidate.kind];
-	int64		link;
+	C360Row    *row;
+	TimestampTz now = GetCurrentTimestamp();
 
-	if (result->customer_id == 0)
-		result->customer_id = c360_customer_create(store, result->phone, NULL, "bank_link",
-												   &result->customer_created);
-	link = open_link(result->bank_transaction_id, result->customer_id, method);
-	c360_store_refresh(store);
-	result->transaction_id =
-		c360_deposit_transfer(store, result->customer_id, payload->transfer_amount, link,
-							  result->bank_transaction_id, payload->transaction_date);
-	result->result = "deposited";
-	announce(store, result, payload, "bank.linked", method);
-}
-
-static char *
-phone_of_customer(C360Store *store, int64 customer_id)
-{
-	C360Row    *row = c360_find(store, C360_CUSTOMER_BY_ID, Int64GetDatum(customer_id));
-
-	return row != NULL ? c360_get_text(row, CUSTOMER_phone) : NULL;
-}
-
-static void
-decide_transfer(const C360Payload *payload, BankResult *result)
-{
-	C360Store  *store = c360_store_open();
-	Decision	decision = {0};
-	Jsonb	   *seen;
-
-	read_content(store, payload->content, &decision);
-	decide(&decision);
-	seen = decision_as_json(&decision);
-	if (decision.by == NULL)
-		result->result = "unmatched";
-	else if (decision.several || (decision.by->customer_id == 0 &&
-								  !c360_settings()->create_customer_from_transfer))
-	{
-		result->result = "pending";
-		open_match(result->bank_transaction_id, seen);
-		announce(store, result, payload, "bank.pending", NULL);
-	}
+	transfer->id = c360_next_id(store, C360_TRANSFERS);
+	row = c360_row_new(store, C360_TRANSFERS);
+	c360_put_int64(row, TRANSFER_id, transfer->id);
+	c360_put_int64(row, TRANSFER_sepay_id, payload->sepay_id);
+	c360_put_text(row, TRANSFER_gateway, payload->gateway);
+	c360_put_time(row, TRANSFER_transaction_date, payload->transaction_date);
+	c360_put_text(row, TRANSFER_account_number, payload->account_number);
+	c360_put_text(row, TRANSFER_sub_account, payload->sub_account);
+	c360_put_text(row, TRANSFER_code, payload->code);
+	c360_put_text(row, TRANSFER_content, payload->content);
+	c360_put_text(row, TRANSFER_transfer_type, payload->transfer_type);
+	c360_put_int64(row, TRANSFER_transfer_amount, payload->transfer_amount);
+	if (payload->has_accumulated)
+		c360_put_int64(row, TRANSFER_accumulated, payload->accumulated);
+	c360_put_text(row, TRANSFER_reference_code, payload->reference_code);
+	c360_put_text(row, TRANSFER_description, payload->description);
+	c360_put_jsonb(row, TRANSFER_raw_data, payload->raw);
+	c360_put_time(row, TRANSFER_received_at, now);
+	c360_put_text(row, TRANSFER_result, result);
+	c360_put_jsonb(row, TRANSFER_decision, decision != NULL ? decision->seen : NULL);
+	c360_put_text(row, TRANSFER_error, error);
+	c360_put(row, TRANSFER_attempts, Int32GetDatum(result != NULL));
+	if (error != NULL)
+		c360_put_time(row, TRANSFER_next_attempt_at, now + 5 * USECS_PER_MINUTE);
+	else if (result == NULL)
+		c360_put_time(row, TRANSFER_next_attempt_at, now);
 	else
-	{
-		result->customer_id = decision.by->customer_id;
-		result->phone = result->customer_id != 0 ?
-			phone_of_customer(store, result->customer_id) :
-			pstrdup(decision.by->candidate.value);
-		link_and_deposit(store, payload, &decision, result);
-	}
-	c360_store_close(store);
-	record_result(result->bank_transaction_id, result->result, seen);
-}
-
-typedef struct Attempt
-{
-	const C360Payload *payload;
-	BankResult *result;
-} Attempt;
-
-static void
-attempt(void *arg)
-{
-	Attempt    *this = arg;
-
-	decide_transfer(this->payload, this->result);
-}
-
-/* Decides in a subtransaction; a failure leaves the row and its reason. */
-static void
-decide_or_fail(const C360Payload *payload, BankResult *result)
-{
-	BankResult	before = *result;
-	Attempt		this = {payload, result};
-	ErrorData  *error = c360_try(attempt, &this);
-
-	if (error == NULL)
-		return;
-	*result = before;
-	result->result = "failed";
-	record_failure(result->bank_transaction_id,
-				   psprintf("%s %s", unpack_sql_state(error->sqlerrcode), error->message));
+		c360_put_time(row, TRANSFER_decided_at, now);
+	c360_insert(store, row);
 }
 
 /*
- * Ingest
+ * The same id again
  */
 
-/*
- * The same id again: nothing changes, but another amount or content is kept
- * for whoever looks into it.
- */
+/* Another amount, direction or content is kept for whoever looks into it. */
 static void
-answer_duplicate(const C360Payload *payload, BankResult *result)
+keep_difference(const C360Payload *payload)
 {
-	static C360Query select = {
-		"SELECT h.id, l.customer_id, c.phone, t.id, h.transfer_amount"
-		" FROM c360.balance_history h"
-		" LEFT JOIN c360.bank_links l ON l.bank_transaction_id OPERATOR(pg_catalog.=) h.id"
-		" AND l.unlinked_at IS NULL"
-		" LEFT JOIN c360.customers c ON c.id OPERATOR(pg_catalog.=) l.customer_id"
-		" LEFT JOIN c360.wallet_transactions t ON t.bank_link_id OPERATOR(pg_catalog.=) l.id"
-		" AND t.type OPERATOR(pg_catalog.=) 'DEPOSIT'"
-		" WHERE h.sepay_id OPERATOR(pg_catalog.=) $1",
-		1, {INT8OID}, NULL
-	};
 	static C360Query keep = {
 		"INSERT INTO c360.balance_history_differences (bank_transaction_id, raw_data)"
 		" SELECT h.id, $2 FROM c360.balance_history h"
@@ -482,81 +199,212 @@ answer_duplicate(const C360Payload *payload, BankResult *result)
 		" AND d.raw_data OPERATOR(pg_catalog.=) $2)",
 		5, {INT8OID, JSONBOID, INT8OID, TEXTOID, TEXTOID}, NULL
 	};
-	MemoryContext caller = CurrentMemoryContext;
 	Datum		values[5];
-	char		nulls[5] = "     ";
-	bool		isnull;
-	HeapTuple	row;
+	char		nulls[5] = {' ', ' ', ' ', payload->content == NULL ? 'n' : ' ', ' '};
 
-	SPI_connect();
 	values[0] = Int64GetDatum(payload->sepay_id);
-	if (c360_query(&select, values, NULL) == 0)
-		elog(ERROR, "transfer %lld is neither new nor known", (long long) payload->sepay_id);
-	row = SPI_tuptable->vals[0];
-	result->result = "duplicate";
-	result->bank_transaction_id = returned_id();
-	result->customer_id = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull));
-	result->phone = SPI_getvalue(row, SPI_tuptable->tupdesc, 3);
-	if (result->phone != NULL)
-		result->phone = MemoryContextStrdup(caller, result->phone);
-	result->transaction_id = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 4, &isnull));
-	result->amount = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 5, &isnull));
 	values[1] = JsonbPGetDatum(payload->raw);
 	values[2] = Int64GetDatum(payload->transfer_amount);
-	put_text(values, nulls, 3, payload->content);
-	put_text(values, nulls, 4, payload->transfer_type);
+	values[3] = payload->content == NULL ? (Datum) 0 : CStringGetTextDatum(payload->content);
+	values[4] = CStringGetTextDatum(payload->transfer_type);
+	SPI_connect();
 	c360_query(&keep, values, nulls);
 	SPI_finish();
 }
 
-static void
-announce_received(const C360Payload *payload, const BankResult *result)
+/* Of a transfer whose customer was erased nothing is taken up again. */
+static bool
+is_erased(C360Row *row)
 {
+	return JB_ROOT_COUNT(c360_get_jsonb(row, TRANSFER_raw_data)) == 0;
+}
+
+static bool
+differs(C360Row *row, const C360Payload *payload)
+{
+	char	   *content = c360_get_text(row, TRANSFER_content);
+
+	return c360_get_int64(row, TRANSFER_transfer_amount) != payload->transfer_amount ||
+		strcmp(c360_get_text(row, TRANSFER_transfer_type), payload->transfer_type) != 0 ||
+		(content == NULL) != (payload->content == NULL) ||
+		(content != NULL && strcmp(content, payload->content) != 0);
+}
+
+/* If the id is known: nothing changes, and the answer says where it stands. */
+static bool
+answer_duplicate(C360Store *store, const C360Payload *payload, C360BankResult *result)
+{
+	C360Row    *row = c360_find(store, C360_TRANSFER_BY_SEPAY_ID, Int64GetDatum(payload->sepay_id));
+	C360Row    *link;
+	C360Row    *found;
+
+	if (row == NULL)
+		return false;
+	memset(result, 0, sizeof(*result));
+	result->result = "duplicate";
+	result->bank_transaction_id = c360_get_int64(row, TRANSFER_id);
+	result->amount = c360_get_int64(row, TRANSFER_transfer_amount);
+	link = c360_find(store, C360_LINK_OPEN, Int64GetDatum(result->bank_transaction_id));
+	if (link != NULL)
+	{
+		result->customer_id = c360_get_int64(link, LINK_customer_id);
+		found = c360_find(store, C360_CUSTOMER_BY_ID, Int64GetDatum(result->customer_id));
+		result->phone = found != NULL ? c360_get_text(found, CUSTOMER_phone) : NULL;
+		found = c360_find(store, C360_LEDGER_BY_LINK,
+						  Int64GetDatum(c360_get_int64(link, LINK_id)));
+		result->transaction_id = found != NULL ? c360_get_int64(found, LEDGER_id) : 0;
+	}
+	if (!is_erased(row) && differs(row, payload))
+		keep_difference(payload);
+	return true;
+}
+
+/*
+ * Taking in
+ */
+
+/* One of a batch: read, or refused with the error. */
+typedef struct Taken
+{
+	C360Payload payload;
+	ErrorData  *error;
+	C360BankResult result;
+} Taken;
+
+typedef struct Batch
+{
+	Taken	   *items;
+	int			count;
+	bool		decide;
+	const char *failure;		/* stored as failed for this reason */
+} Batch;
+
+static void
+take_in_one(C360Store *store, const Batch *batch, Taken *item)
+{
+	C360Transfer transfer;
+	C360Decision decision = {0};
+	bool		undecided = batch->failure == NULL;
+
+	if (answer_duplicate(store, &item->payload, &item->result))
+		return;
+	transfer_of_payload(&item->payload, &transfer);
+	memset(&item->result, 0, sizeof(item->result));
+	item->result.amount = transfer.amount;
+	item->result.result = batch->failure != NULL ? "failed" : NULL;
+	if (!c360_is_incoming(&transfer))
+		item->result.result = decision.outcome = "stored";
+	else if (undecided && batch->decide)
+		c360_decide(store, &transfer, true, &decision);
+	store_transfer(store, &item->payload, &transfer,
+				   item->result.result != NULL ? item->result.result : decision.outcome, &decision,
+				   batch->failure);
+	item->result.bank_transaction_id = transfer.id;
+	c360_bank_announce(store, &transfer, &(C360BankResult){0}, "bank.received", NULL, NULL);
+	if (item->result.result != NULL)
+		return;
+	if (decision.outcome != NULL)
+		c360_follow_decision(store, &transfer, &decision, &item->result);
+	else
+		item->result.result = "stored";	/* the job decides */
+}
+
+static void
+take_in(void *arg)
+{
+	Batch	   *batch = arg;
 	C360Store  *store = c360_store_open();
 
-	announce(store, result, payload, "bank.received", NULL);
+	for (int i = 0; i < batch->count; i++)
+	{
+		if (batch->items[i].error != NULL)
+			continue;
+		take_in_one(store, batch, &batch->items[i]);
+		c360_store_refresh(store);
+	}
 	c360_store_close(store);
 }
 
-static void
-ingest(const C360Payload *payload, BankResult *result)
+/* Another transaction stored the same id while we did. */
+static bool
+is_duplicate(const ErrorData *error)
 {
-	result->amount = payload->transfer_amount;
-	result->bank_transaction_id = store_transfer(payload);
-	if (result->bank_transaction_id == 0)
-	{
-		answer_duplicate(payload, result);
-		return;
-	}
-	announce_received(payload, result);
-	if (strcmp(payload->transfer_type, "out") == 0 || payload->transfer_amount == 0)
-	{
-		result->result = "stored";
-		record_result(result->bank_transaction_id, result->result, NULL);
-	}
-	else
-		decide_or_fail(payload, result);
+	return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && error->constraint_name != NULL &&
+		strcmp(error->constraint_name, "balance_history_sepay_id_key") == 0;
 }
 
-static Datum
-bank_answer(FunctionCallInfo fcinfo, const BankResult *result)
+/*
+ * One transfer in a subtransaction of its own. What cannot be decided is
+ * stored with the reason; what cannot be stored is an error.
+ */
+static void
+take_in_alone(Taken *item, bool decide)
 {
-	TupleDesc	desc;
-	Datum		values[7] = {0};
-	bool		nulls[7] = {false};
+	Batch		batch = {item, 1, decide, NULL};
+	ErrorData  *error = c360_try(take_in, &batch);
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE || desc->natts != 7)
-		elog(ERROR, "return type must be c360_bank_result");
-	values[0] = Int64GetDatum(result->bank_transaction_id);
+	while (error != NULL)
+	{
+		if (is_duplicate(error))
+		{
+			if (IsolationUsesXactSnapshot())
+				ereport(ERROR,
+						(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						 errmsg("could not serialize access due to concurrent update")));
+		}
+		else if (batch.failure != NULL)
+			ReThrowError(error);
+		else
+			batch.failure = psprintf("%s %s", unpack_sql_state(error->sqlerrcode), error->message);
+		error = c360_try(take_in, &batch);
+	}
+}
+
+void
+c360_ingest(const C360Payload *payload, C360BankResult *result)
+{
+	Taken		item = {*payload};
+
+	take_in_alone(&item, true);
+	*result = item.result;
+}
+
+/*
+ * Answers
+ */
+
+static Datum
+id_or_null(int64 id, bool *isnull)
+{
+	*isnull = id == 0;
+	return Int64GetDatum(id);
+}
+
+void
+c360_bank_values(const C360BankResult *result, Datum *values, bool *nulls)
+{
+	memset(nulls, 0, sizeof(bool) * 7);
+	values[0] = id_or_null(result->bank_transaction_id, &nulls[0]);
 	values[1] = CStringGetTextDatum(result->result);
 	nulls[2] = result->phone == NULL;
 	values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(result->phone);
-	nulls[3] = result->customer_id == 0;
-	values[3] = Int64GetDatum(result->customer_id);
+	values[3] = id_or_null(result->customer_id, &nulls[3]);
 	values[4] = BoolGetDatum(result->customer_created);
-	nulls[5] = result->transaction_id == 0;
-	values[5] = Int64GetDatum(result->transaction_id);
+	values[5] = id_or_null(result->transaction_id, &nulls[5]);
+	nulls[6] = result->bank_transaction_id == 0;
 	values[6] = Int64GetDatum(result->amount);
+}
+
+Datum
+c360_bank_answer(FunctionCallInfo fcinfo, const C360BankResult *result)
+{
+	TupleDesc	desc;
+	Datum		values[7];
+	bool		nulls[7];
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE || desc->natts != 7)
+		elog(ERROR, "return type must be c360_bank_result");
+	c360_bank_values(result, values, nulls);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
@@ -564,17 +412,184 @@ static Datum
 ingest_bank_transaction(PG_FUNCTION_ARGS)
 {
 	C360Payload payload;
-	BankResult	result = {0};
+	C360BankResult result;
 
 	if (PG_ARGISNULL(0))
 		c360_missing_argument("payload");
 	c360_payload_read(PG_GETARG_JSONB_P(0), &payload);
-	ingest(&payload, &result);
-	return bank_answer(fcinfo, &result);
+	c360_ingest(&payload, &result);
+	return c360_bank_answer(fcinfo, &result);
 }
 
 Datum
 c360_ingest_bank_transaction(PG_FUNCTION_ARGS)
 {
 	return c360_call(fcinfo, "c360_ingest_bank_transaction", ingest_bank_transaction);
+}
+
+/*
+ * Many at once
+ */
+
+/*
+ * Reads a payload; what is wrong with it is kept in its item. No
+ * subtransaction: nothing here touches the database.
+ */
+static void
+read_item(JsonbValue *value, Taken *item)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	memset(item, 0, sizeof(*item));
+	PG_TRY();
+	{
+		c360_payload_read(JsonbValueToJsonb(value), &item->payload);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
+			ReThrowError(error);
+		item->error = error;
+		item->result.result = "failed";
+	}
+	PG_END_TRY();
+}
+
+/* Nobody else tells of it: the call goes on. */
+static void
+report_item(int64 number, const ErrorData *error)
+{
+	static C360Query insert = {
+		"INSERT INTO c360.audit_logs (at, function, sqlstate, message, detail, actor, session_user_name)"
+		" VALUES (pg_catalog.clock_timestamp(), 'c360_ingest_bank_transactions', $1, $2, $3, $4, $5)",
+		5, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL
+	};
+	char	   *detail = psprintf("item %lld: %s", (long long) number,
+								  error->detail != NULL ? error->detail : "");
+	Datum		values[5];
+
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("%s", error->message),
+			 errdetail_internal("%s", detail)));
+	values[0] = CStringGetTextDatum(unpack_sql_state(error->sqlerrcode));
+	values[1] = CStringGetTextDatum(error->message);
+	values[2] = CStringGetTextDatum(detail);
+	values[3] = CStringGetTextDatum(c360_actor());
+	values[4] = CStringGetTextDatum(c360_session_user_name());
+	SPI_connect();
+	c360_query(&insert, values, NULL);
+	SPI_finish();
+}
+
+static void
+ingest_batch(Batch *batch, int64 first, ReturnSetInfo *answer)
+{
+	if (c360_try(take_in, batch) != NULL)
+		for (int i = 0; i < batch->count; i++)
+			if (batch->items[i].error == NULL)
+				take_in_alone(&batch->items[i], batch->decide);
+	for (int i = 0; i < batch->count; i++)
+	{
+		Datum		values[7];
+		bool		nulls[7];
+
+		if (batch->items[i].error != NULL)
+			report_item(first + i, batch->items[i].error);
+		c360_bank_values(&batch->items[i].result, values, nulls);
+		tuplestore_putvalues(answer->setResult, answer->setDesc, values, nulls);
+	}
+}
+
+static void
+wrong_list(const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("bank payload is malformed"),
+			 errdetail("invalid_payload: %s", what)));
+}
+
+/* An array, or the answer of SePay's list with the array in "transactions". */
+static JsonbContainer *
+array_of(Jsonb *payloads)
+{
+	JsonbContainer *array = &payloads->root;
+	JsonbValue *inner;
+
+	if (JB_ROOT_IS_OBJECT(payloads))
+	{
+		inner = getKeyJsonValueFromContainer(array, "transactions", strlen("transactions"), NULL);
+		array = inner != NULL && inner->type == jbvBinary ? inner->val.binary.data : NULL;
+	}
+	if (array == NULL || !JsonContainerIsArray(array) || JsonContainerIsScalar(array))
+		wrong_list("the payloads are no array");
+	if (JsonContainerSize(array) > MOST_PAYLOADS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("too many items"),
+				 errdetail("too_many: %u payloads, at most %d", JsonContainerSize(array),
+						   MOST_PAYLOADS)));
+	return array;
+}
+
+static void
+next_batch(JsonbIterator **iterator, Batch *batch)
+{
+	JsonbValue	value;
+
+	for (batch->count = 0; batch->count < BATCH_SIZE; batch->count++)
+	{
+		if (JsonbIteratorNext(iterator, &value, true) != WJB_ELEM)
+			return;
+		read_item(&value, &batch->items[batch->count]);
+	}
+}
+
+static Datum
+ingest_bank_transactions(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *answer = (ReturnSetInfo *) fcinfo->resultinfo;
+	bool		decide = PG_ARGISNULL(1) || PG_GETARG_BOOL(1);
+	MemoryContext context;
+	MemoryContext caller;
+	JsonbIterator *iterator;
+	JsonbContainer *array;
+	JsonbValue	value;
+	int64		first = 1;
+	Batch		batch = {NULL, 0, decide, NULL};
+
+	if (PG_ARGISNULL(0))
+		c360_missing_argument("payloads");
+	array = array_of(PG_GETARG_JSONB_P(0));
+	c360_materialize(fcinfo);
+	c360_bank_lock();
+	context = AllocSetContextCreate(CurrentMemoryContext, "c360 bank batch", ALLOCSET_DEFAULT_SIZES);
+	iterator = JsonbIteratorInit(array);
+	(void) JsonbIteratorNext(&iterator, &value, true);	/* the beginning of the array */
+	caller = MemoryContextSwitchTo(context);
+	for (;;)
+	{
+		batch.items = palloc(sizeof(Taken) * BATCH_SIZE);
+		next_batch(&iterator, &batch);
+		ingest_batch(&batch, first, answer);
+		first += batch.count;
+		if (batch.count < BATCH_SIZE)
+			break;
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+	return (Datum) 0;
+}
+
+Datum
+c360_ingest_bank_transactions(PG_FUNCTION_ARGS)
+{
+	return c360_call(fcinfo, "c360_ingest_bank_transactions", ingest_bank_transactions);
 }

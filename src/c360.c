@@ -17,6 +17,7 @@
 #include "commit.h"
 #include "hook.h"
 #include "jobs.h"
+#include "ignored.h"
 #include "settings.h"
 #include "shared.h"
 #include "storage.h"
@@ -37,6 +38,7 @@ _PG_init(void)
 		return;
 	c360_storage_init();
 	c360_settings_init();
+	c360_ignored_init();
 	c360_commit_init();
 	c360_jobs_init();
 	c360_shared_init();

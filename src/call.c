@@ -44,6 +44,8 @@ static const KnownConflict known_conflicts[] = {
 	"credit_exists: the customer has a credit of this kind and source id"},
 	{"wallet_transactions_bank_link_deposit_key", "already deposited",
 	"already_deposited: the link of this transfer has its deposit"},
+	{"bank_links_open_key", "transfer is already linked",
+	"already_linked: the transfer has a link"},
 };
 
 /* The functions being called, innermost first. */

@@ -157,7 +157,7 @@ needs_hook(Oid function)
 /* Functions of ours that are being called, the innermost last. */
 typedef struct Call
 {
-	FmgrInfo   *function;
+	const FmgrInfo *function;
 	NameData	name;
 } Call;
 
@@ -166,7 +166,7 @@ static int	depth = 0;
 static int	room = 0;
 
 static void
-begin_call(FmgrInfo *function, const NameData *name)
+begin_call(const FmgrInfo *function, const NameData *name)
 {
 	if (depth == room)
 	{
@@ -183,7 +183,7 @@ begin_call(FmgrInfo *function, const NameData *name)
 
 /* If it was the outermost: its name, which holds until the next call. NULL else. */
 static const char *
-end_call(FmgrInfo *function)
+end_call(const FmgrInfo *function)
 {
 	if (depth == 0 || calls[depth - 1].function != function)
 		return NULL;

@@ -71,6 +71,19 @@ c360_json_int64(C360Json *json, const char *key, int64 number)
 	push(json, key, &value);
 }
 
+/* Two digits are kept. */
+void
+c360_json_fraction(C360Json *json, const char *key, double number)
+{
+	JsonbValue	value;
+
+	value.type = jbvNumeric;
+	value.val.numeric =
+		DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(psprintf("%.2g", number)),
+											ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	push(json, key, &value);
+}
+
 void
 c360_json_text(C360Json *json, const char *key, const char *text)
 {

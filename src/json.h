@@ -21,6 +21,7 @@ extern void c360_json_end_object(C360Json *json);
 extern void c360_json_begin_array(C360Json *json, const char *key);
 extern void c360_json_end_array(C360Json *json);
 extern void c360_json_int64(C360Json *json, const char *key, int64 value);
+extern void c360_json_fraction(C360Json *json, const char *key, double value);
 extern void c360_json_text(C360Json *json, const char *key, const char *value);
 extern void c360_json_time(C360Json *json, const char *key, TimestampTz value);
 extern void c360_json_bool(C360Json *json, const char *key, bool value);

@@ -239,6 +239,16 @@ c360_wallet_lock(C360Store *store, int64 customer_id, bool skip_locked)
 	return lock_wallet(store, customer_id, NULL, skip_locked);
 }
 
+/*
+ * The same for who has read the customer's row, if he did not refresh the
+ * store since; customer may be NULL.
+ */
+C360Wallet *
+c360_wallet_lock_of(C360Store *store, int64 customer_id, C360Row *customer)
+{
+	return lock_wallet(store, customer_id, customer, false);
+}
+
 /* The customer whose call a known key was, else 0. */
 static int64
 customer_of_key(C360Store *store, const C360Key *key)

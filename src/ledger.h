@@ -86,6 +86,7 @@ typedef enum C360UnknownPhone
 extern C360Key c360_key_read(FunctionCallInfo fcinfo, const char *operation,
 							 const char *signature);
 extern C360Wallet *c360_wallet_lock(C360Store *store, int64 customer_id, bool skip_locked);
+extern C360Wallet *c360_wallet_lock_of(C360Store *store, int64 customer_id, C360Row *customer);
 extern C360Wallet *c360_wallet_lock_by_phone(C360Store *store, const char *phone,
 											 const C360Key *key, C360UnknownPhone unknown);
 extern int64 c360_wallet_available(C360Wallet *wallet);

@@ -1,10 +1,12 @@
 /*
  * pure.c
- *	  The SQL face of the pure parts: phone numbers, transfer contents, folding.
+ *	  The SQL face of the pure parts: phone numbers, transfer contents, folding,
+ *	  addresses of QR codes.
  */
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -31,6 +33,7 @@ PG_FUNCTION_INFO_V1(c360_require_phone);
 PG_FUNCTION_INFO_V1(c360_parse_transfer);
 PG_FUNCTION_INFO_V1(c360_fold);
 PG_FUNCTION_INFO_V1(c360_require_text);
+PG_FUNCTION_INFO_V1(c360_vietqr_url);
 
 Datum
 c360_normalize_phone(PG_FUNCTION_ARGS)
@@ -170,4 +173,65 @@ c360_fold(PG_FUNCTION_ARGS)
 	length = c360_fold_text(VARDATA_ANY(raw), length, VARDATA(folded));
 	SET_VARSIZE(folded, VARHDRSZ + length);
 	PG_RETURN_TEXT_P(folded);
+}
+
+/*
+ * The image address of a VietQR code
+ */
+
+#define LONGEST_QR_CONTENT 255
+
+/* Letters and digits only, so many at least and at most. */
+static char *
+arg_code(FunctionCallInfo fcinfo, int n, const char *name, const char *signs, int least, int most)
+{
+	char	   *value = c360_arg_required_text(fcinfo, n, name, C360_REFERENCE_MAX);
+	int			length = strlen(value);
+
+	if (length < least || length > most || strspn(value, signs) != length)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("value is not allowed"),
+				 errdetail("not_allowed: %s", name),
+				 errhint("bank_bin has 6 digits, account 1 to 30 letters and digits.")));
+	return value;
+}
+
+static void
+append_encoded(StringInfo url, const char *value)
+{
+	static const char plain[] = "-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+	for (; *value != '\0'; value++)
+		if (strchr(plain, *value) != NULL)
+			appendStringInfoChar(url, *value);
+		else
+			appendStringInfo(url, "%%%02X", (unsigned char) *value);
+}
+
+Datum
+c360_vietqr_url(PG_FUNCTION_ARGS)
+{
+	static const char digits[] = "0123456789";
+	static const char signs[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+	char	   *bank = arg_code(fcinfo, 0, "bank_bin", digits, 6, 6);
+	char	   *account = arg_code(fcinfo, 1, "account", signs, 1, 30);
+	int64		amount = PG_ARGISNULL(2) ? 0 : c360_arg_positive(fcinfo, 2, "amount");
+	char	   *content = c360_arg_text(fcinfo, 3, "content", LONGEST_QR_CONTENT);
+	char		separator = '?';
+	StringInfoData url;
+
+	initStringInfo(&url);
+	appendStringInfo(&url, "https://img.vietqr.io/image/%s-%s-compact2.png", bank, account);
+	if (amount > 0)
+	{
+		appendStringInfo(&url, "?amount=%lld", (long long) amount);
+		separator = '&';
+	}
+	if (content != NULL && *content != '\0')
+	{
+		appendStringInfo(&url, "%caddInfo=", separator);
+		append_encoded(&url, content);
+	}
+	PG_RETURN_TEXT_P(cstring_to_text(url.data));
 }

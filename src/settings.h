@@ -19,6 +19,8 @@ typedef struct C360Settings
 	bool		notify_payload_ids;
 	int64		stream_pass_hours;
 	bool		create_customer_from_transfer;
+	double		part_match_max_chance;
+	char	   *sepay_api_key_hash; /* SHA-256 in hexadecimal; empty = not set */
 	List	   *authenticator_roles;	/* of char * */
 } C360Settings;
 

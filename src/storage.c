@@ -15,8 +15,9 @@
  * that no ALTER TABLE can come in between.
  *
  * Foreign keys of c360's own are not checked again on rows written here: the
- * row they point at is locked by us at that moment (the wallet, or what is
- * under its lock), and keys never change. Others, by a DBA, are.
+ * row they point at is locked by us at that moment (the wallet or the bank
+ * transfer, or what is under their lock), and keys never change. Others, by a
+ * DBA, are.
  */
 #include "postgres.h"
 
@@ -43,6 +44,7 @@
 #include "parser/parse_coerce.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -87,6 +89,8 @@ static const KnownColumn lot_columns[] = {C360_LOT_COLUMNS(COLUMN_DEF)};
 static const KnownColumn ledger_columns[] = {C360_LEDGER_COLUMNS(COLUMN_DEF)};
 static const KnownColumn use_columns[] = {C360_USE_COLUMNS(COLUMN_DEF)};
 static const KnownColumn activity_columns[] = {C360_ACTIVITY_COLUMNS(COLUMN_DEF)};
+static const KnownColumn transfer_columns[] = {C360_TRANSFER_COLUMNS(COLUMN_DEF)};
+static const KnownColumn link_columns[] = {C360_LINK_COLUMNS(COLUMN_DEF)};
 
 static const int no_updates[] = {-1};
 static const int wallet_updates[] = {
@@ -95,6 +99,12 @@ static const int wallet_updates[] = {
 	WALLET_total_virtual_expired, WALLET_frozen_at, WALLET_last_at, -1
 };
 static const int lot_updates[] = {LOT_remaining_amount, LOT_status, LOT_expires_at, -1};
+
+static const int transfer_updates[] = {
+	TRANSFER_result, TRANSFER_decision, TRANSFER_error, TRANSFER_attempts,
+	TRANSFER_next_attempt_at, TRANSFER_decided_at, TRANSFER_given_up_at, -1
+};
+static const int link_updates[] = {LINK_unlinked_at, LINK_unlinked_by, LINK_reason, -1};
 
 static const KnownTable table_defs[C360_NTABLES] = {
 	[C360_CUSTOMERS] = {"customers", customer_columns, lengthof(customer_columns),
@@ -109,11 +119,16 @@ static const KnownTable table_defs[C360_NTABLES] = {
 	RowExclusiveLock, false, no_updates},
 	[C360_ACTIVITIES] = {"customer_activities", activity_columns, lengthof(activity_columns),
 	RowExclusiveLock, true, no_updates},
+	[C360_TRANSFERS] = {"balance_history", transfer_columns, lengthof(transfer_columns),
+	RowExclusiveLock, true, transfer_updates},
+	[C360_LINKS] = {"bank_links", link_columns, lengthof(link_columns),
+	RowExclusiveLock, true, link_updates},
 };
 
 static const KnownIndex index_defs[C360_NINDEXES] = {
 	[C360_CUSTOMER_BY_ID] = {"customers_pkey", C360_CUSTOMERS, F_INT8EQ},
 	[C360_CUSTOMER_BY_PHONE] = {"customers_phone_key", C360_CUSTOMERS, F_TEXTEQ},
+	[C360_CUSTOMERS_BY_SUFFIX] = {"customers_phone_suffix_idx", C360_CUSTOMERS, InvalidOid},
 	[C360_WALLET_BY_CUSTOMER] = {"customer_wallets_pkey", C360_WALLETS, F_INT8EQ},
 	[C360_LOT_BY_ID] = {"virtual_credits_pkey", C360_LOTS, F_INT8EQ},
 	[C360_LOTS_IN_ORDER_OF_USE] = {"virtual_credits_fifo_idx", C360_LOTS, F_INT8EQ},
@@ -122,15 +137,23 @@ static const KnownIndex index_defs[C360_NINDEXES] = {
 	[C360_LEDGER_BY_KEY] = {"wallet_transactions_idempotency_key_key", C360_LEDGER, F_TEXTEQ},
 	[C360_LEDGER_BY_REFUNDED] = {"wallet_transactions_refunded_transaction_id_idx",
 	C360_LEDGER, F_INT8EQ},
+	[C360_LEDGER_BY_LINK] = {"wallet_transactions_bank_link_deposit_key", C360_LEDGER, F_INT8EQ},
 	[C360_USES_BY_TRANSACTION] = {"virtual_credit_uses_pkey", C360_USES, F_INT8EQ},
 	[C360_ACTIVITY_BY_ID] = {"customer_activities_pkey", C360_ACTIVITIES, F_INT8EQ},
 	[C360_ACTIVITY_BY_XACT] = {"customer_activities_xact_id_idx", C360_ACTIVITIES, F_XID8EQ},
+	[C360_TRANSFER_BY_ID] = {"balance_history_pkey", C360_TRANSFERS, F_INT8EQ},
+	[C360_TRANSFER_BY_SEPAY_ID] = {"balance_history_sepay_id_key", C360_TRANSFERS, F_INT8EQ},
+	[C360_LINK_OPEN] = {"bank_links_open_key", C360_LINKS, F_INT8EQ},
 };
 
 /* The foreign keys that need no check here; see the head of this file. */
 static const char *const own_foreign_keys[] = {
+	"balance_history_differences_bank_transaction_id_fkey",
+	"bank_links_bank_transaction_id_fkey",
+	"bank_links_customer_id_fkey",
 	"customer_activities_customer_id_fkey",
 	"customer_wallets_customer_id_fkey",
+	"pending_customer_matches_bank_transaction_id_fkey",
 	"virtual_credits_customer_id_fkey",
 	"virtual_credit_uses_credit_id_fkey",
 	"virtual_credit_uses_transaction_id_fkey",
@@ -458,9 +481,18 @@ c360_owner(void)
  * Compiled expressions
  */
 
+/* So few that the server does not make a hash table of them. */
+static bool
+is_short_list(Node *node)
+{
+	return IsA(node, Const) && !((Const *) node)->constisnull &&
+		ArrayGetNItems(ARR_NDIM(DatumGetArrayTypeP(((Const *) node)->constvalue)),
+					   ARR_DIMS(DatumGetArrayTypeP(((Const *) node)->constvalue))) <= 8;
+}
+
 /*
  * Whether a compiled expression may outlive its query: whole rows, row tests
- * and large IN lists keep pointers into the query's memory, and functions of
+ * and long IN lists keep pointers into the query's memory, and functions of
  * users may do anything, calling c360 again included.
  */
 static bool
@@ -478,6 +510,11 @@ is_not_simple(Node *node, void *context)
 			break;
 		case T_OpExpr:
 			if (((OpExpr *) node)->opfuncid >= FirstNormalObjectId)
+				return true;
+			break;
+		case T_ScalarArrayOpExpr:
+			if (((ScalarArrayOpExpr *) node)->opfuncid >= FirstNormalObjectId ||
+				!is_short_list(lsecond(((ScalarArrayOpExpr *) node)->args)))
 				return true;
 			break;
 		case T_NullTest:
@@ -537,11 +574,14 @@ compile_predicates(Relation rel, Compiled *table)
 		if (predicate != NULL && !is_not_simple((Node *) predicate, NULL))
 			table->predicates[i] = ExecInitQual((List *) predicate, NULL);
 		/* other kinds keep state of the insert in there */
-		if (index->rd_rel->relam == BTREE_AM_OID && RelationGetIndexExpressions(index) == NIL &&
+		if (index->rd_rel->relam == BTREE_AM_OID &&
+			!is_not_simple((Node *) RelationGetIndexExpressions(index), NULL) &&
 			(predicate == NULL || table->predicates[i] != NULL))
 		{
 			table->infos[i] = BuildIndexInfo(index);
 			table->infos[i]->ii_PredicateState = table->predicates[i];
+			table->infos[i]->ii_ExpressionsState =
+				ExecInitExprList(table->infos[i]->ii_Expressions, NULL);
 		}
 		index_close(index, AccessShareLock);
 	}
@@ -809,6 +849,29 @@ c360_scan_begin_after(C360Store *store, C360Index index, Datum key, int64 after)
 		equal_key(scan, &keys[0], key);
 	ScanKeyInit(&keys[nkeys - 1], nkeys, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(after));
 	rescan(scan, keys, nkeys);
+	return scan;
+}
+
+/* Customers whose phone ends with these digits. */
+C360Scan *
+c360_scan_begin_suffix(C360Store *store, const char *suffix)
+{
+	C360Scan   *scan = begin_scan(store, C360_CUSTOMERS_BY_SUFFIX, 2);
+	int			length = strlen(suffix);
+	char	   *from = palloc(length + 1);
+	char	   *to;
+	ScanKeyData keys[2];
+
+	for (int i = 0; i < length; i++)
+		from[i] = suffix[length - 1 - i];
+	from[length] = '\0';
+	to = pstrdup(from);
+	to[length - 1]++;			/* after 9 comes a colon, which no phone holds */
+	ScanKeyInit(&keys[0], 1, BTGreaterEqualStrategyNumber, F_TEXT_PATTERN_GE,
+				CStringGetTextDatum(from));
+	ScanKeyInit(&keys[1], 1, BTLessStrategyNumber, F_TEXT_PATTERN_LT, CStringGetTextDatum(to));
+	keys[0].sk_collation = keys[1].sk_collation = scan->index->rd_indcollation[0];
+	rescan(scan, keys, 2);
 	return scan;
 }
 
@@ -1258,6 +1321,16 @@ void
 c360_put_time(C360Row *row, int column, TimestampTz value)
 {
 	c360_put(row, column, TimestampTzGetDatum(value));
+}
+
+/* NULL is NULL; the value stays the caller's. */
+void
+c360_put_jsonb(C360Row *row, int column, const Jsonb *value)
+{
+	if (value == NULL)
+		c360_put_null(row, column);
+	else
+		c360_put(row, column, JsonbPGetDatum(value));
 }
 
 void

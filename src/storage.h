@@ -92,6 +92,42 @@
 	X(ACTIVITY, session_user_name, TEXTOID) \
 	X(ACTIVITY, created_at, TIMESTAMPTZOID)
 
+#define C360_TRANSFER_COLUMNS(X) \
+	X(TRANSFER, id, INT8OID) \
+	X(TRANSFER, sepay_id, INT8OID) \
+	X(TRANSFER, gateway, TEXTOID) \
+	X(TRANSFER, transaction_date, TIMESTAMPTZOID) \
+	X(TRANSFER, account_number, TEXTOID) \
+	X(TRANSFER, sub_account, TEXTOID) \
+	X(TRANSFER, code, TEXTOID) \
+	X(TRANSFER, content, TEXTOID) \
+	X(TRANSFER, transfer_type, TEXTOID) \
+	X(TRANSFER, transfer_amount, INT8OID) \
+	X(TRANSFER, accumulated, INT8OID) \
+	X(TRANSFER, reference_code, TEXTOID) \
+	X(TRANSFER, description, TEXTOID) \
+	X(TRANSFER, raw_data, JSONBOID) \
+	X(TRANSFER, received_at, TIMESTAMPTZOID) \
+	X(TRANSFER, result, TEXTOID) \
+	X(TRANSFER, decision, JSONBOID) \
+	X(TRANSFER, error, TEXTOID) \
+	X(TRANSFER, attempts, INT4OID) \
+	X(TRANSFER, next_attempt_at, TIMESTAMPTZOID) \
+	X(TRANSFER, decided_at, TIMESTAMPTZOID) \
+	X(TRANSFER, given_up_at, TIMESTAMPTZOID)
+
+#define C360_LINK_COLUMNS(X) \
+	X(LINK, id, INT8OID) \
+	X(LINK, bank_transaction_id, INT8OID) \
+	X(LINK, customer_id, INT8OID) \
+	X(LINK, method, TEXTOID) \
+	X(LINK, linked_at, TIMESTAMPTZOID) \
+	X(LINK, linked_by, TEXTOID) \
+	X(LINK, unlinked_at, TIMESTAMPTZOID) \
+	X(LINK, unlinked_by, TEXTOID) \
+	X(LINK, qr_code, TEXTOID) \
+	X(LINK, reason, TEXTOID)
+
 #define C360_COLUMN_NUMBER(table, column, type) table##_##column,
 enum { C360_CUSTOMER_COLUMNS(C360_COLUMN_NUMBER) };
 enum { C360_WALLET_COLUMNS(C360_COLUMN_NUMBER) };
@@ -99,6 +135,8 @@ enum { C360_LOT_COLUMNS(C360_COLUMN_NUMBER) };
 enum { C360_LEDGER_COLUMNS(C360_COLUMN_NUMBER) };
 enum { C360_USE_COLUMNS(C360_COLUMN_NUMBER) };
 enum { C360_ACTIVITY_COLUMNS(C360_COLUMN_NUMBER) };
+enum { C360_TRANSFER_COLUMNS(C360_COLUMN_NUMBER) };
+enum { C360_LINK_COLUMNS(C360_COLUMN_NUMBER) };
 
 /* Columns are WALLET_balance, LOT_status and so on. */
 
@@ -110,6 +148,8 @@ typedef enum C360Table
 	C360_LEDGER,
 	C360_USES,
 	C360_ACTIVITIES,
+	C360_TRANSFERS,
+	C360_LINKS,
 	C360_NTABLES
 } C360Table;
 
@@ -117,6 +157,7 @@ typedef enum C360Index
 {
 	C360_CUSTOMER_BY_ID,
 	C360_CUSTOMER_BY_PHONE,
+	C360_CUSTOMERS_BY_SUFFIX,	/* the phone, read from its end */
 	C360_WALLET_BY_CUSTOMER,
 	C360_LOT_BY_ID,
 	C360_LOTS_IN_ORDER_OF_USE,	/* ACTIVE lots of a customer */
@@ -124,9 +165,13 @@ typedef enum C360Index
 	C360_LEDGER_BY_ID,
 	C360_LEDGER_BY_KEY,
 	C360_LEDGER_BY_REFUNDED,
+	C360_LEDGER_BY_LINK,		/* DEPOSIT rows of bank transfers */
 	C360_USES_BY_TRANSACTION,
 	C360_ACTIVITY_BY_ID,
 	C360_ACTIVITY_BY_XACT,		/* and id */
+	C360_TRANSFER_BY_ID,
+	C360_TRANSFER_BY_SEPAY_ID,
+	C360_LINK_OPEN,				/* by transfer */
 	C360_NINDEXES
 } C360Index;
 
@@ -158,6 +203,7 @@ extern C360Scan *c360_scan_begin(C360Store *store, C360Index index, Datum key);
 extern C360Scan *c360_scan_begin_all(C360Store *store, C360Index index);
 extern C360Scan *c360_scan_begin_after(C360Store *store, C360Index index, Datum key, int64 after);
 extern C360Scan *c360_scan_begin_from(C360Store *store, C360Index index, Datum key);
+extern C360Scan *c360_scan_begin_suffix(C360Store *store, const char *suffix);
 extern void c360_scan_again(C360Scan *scan, Datum key);
 extern C360Row *c360_scan_next(C360Scan *scan);
 extern void c360_scan_end(C360Scan *scan);
@@ -183,6 +229,7 @@ extern void c360_put(C360Row *row, int column, Datum value);
 extern void c360_put_null(C360Row *row, int column);
 extern void c360_put_int64(C360Row *row, int column, int64 value);
 extern void c360_put_time(C360Row *row, int column, TimestampTz value);
+extern void c360_put_jsonb(C360Row *row, int column, const Jsonb *value);
 extern void c360_put_text(C360Row *row, int column, const char *value);
 
 #endif							/* C360_STORAGE_H */

@@ -174,21 +174,55 @@ c360_deposit(PG_FUNCTION_ARGS)
 	return c360_call(fcinfo, "c360_deposit", deposit);
 }
 
-/* The deposit of a bank transfer's link; answers its transaction id. */
-int64
-c360_deposit_transfer(C360Store *store, int64 customer_id, int64 amount, int64 bank_link_id,
-					  int64 bank_transaction_id, TimestampTz occurred_at)
+/* A movement that belongs to a bank transfer's link. */
+static C360Movement
+movement_of_transfer(const char *type, int64 bank_link_id, int64 bank_transaction_id)
 {
-	C360Wallet *wallet = c360_wallet_lock(store, customer_id, false);
-	C360Movement movement = {.operation = "bank_transfer",.type = "DEPOSIT"};
+	C360Movement movement = {.operation = "bank_transfer",.type = type};
 
-	movement.real_change = amount;
-	movement.source = "BANK_TRANSFER";
 	movement.reference_type = "bank_transaction";
 	movement.reference_id = psprintf("%lld", (long long) bank_transaction_id);
 	movement.bank_link_id = bank_link_id;
+	return movement;
+}
+
+/* The deposit of a bank transfer's link; answers its transaction id. */
+int64
+c360_deposit_transfer(C360Wallet *wallet, int64 amount, int64 bank_link_id,
+					  int64 bank_transaction_id, TimestampTz occurred_at)
+{
+	C360Movement movement = movement_of_transfer("DEPOSIT", bank_link_id, bank_transaction_id);
+
+	movement.real_change = amount;
+	movement.source = "BANK_TRANSFER";
 	movement.has_occurred_at = true;
 	movement.occurred_at = Min(occurred_at, wallet->now);	/* clocks differ */
+	c360_post(wallet, &movement);
+	c360_wallet_save(wallet);
+	return movement.id;
+}
+
+/*
+ * Takes the deposit of a link back: a correction, so a frozen wallet is no
+ * hindrance, but money that is spent cannot be taken.
+ */
+int64
+c360_take_transfer_back(C360Wallet *wallet, int64 amount, int64 bank_link_id,
+						int64 bank_transaction_id, const char *reason)
+{
+	C360Movement movement = movement_of_transfer("ADJUSTMENT", bank_link_id, bank_transaction_id);
+
+	if (wallet->balance < amount)
+		ereport(ERROR,
+				(errcode(ERRCODE_C360_CONFLICT),
+				 errmsg("the deposit is already spent"),
+				 errdetail("already_spent: missing %lld, balance %lld, deposited %lld",
+						   (long long) (amount - wallet->balance), (long long) wallet->balance,
+						   (long long) amount)));
+	movement.operation = "bank_unlink";
+	movement.real_change = -amount;
+	movement.source = "BANK_UNLINK";
+	movement.note = reason;
 	c360_post(wallet, &movement);
 	c360_wallet_save(wallet);
 	return movement.id;

@@ -9,8 +9,9 @@
 
 #include "ledger.h"
 
-extern int64 c360_deposit_transfer(C360Store *store, int64 customer_id, int64 amount,
-								   int64 bank_link_id, int64 bank_transaction_id,
-								   TimestampTz occurred_at);
+extern int64 c360_deposit_transfer(C360Wallet *wallet, int64 amount, int64 bank_link_id,
+								   int64 bank_transaction_id, TimestampTz occurred_at);
+extern int64 c360_take_transfer_back(C360Wallet *wallet, int64 amount, int64 bank_link_id,
+									 int64 bank_transaction_id, const char *reason);
 
 #endif							/* C360_WALLET_H */

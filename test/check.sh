@@ -113,7 +113,7 @@ check_fuzz () {
 }
 
 check_tap () {
-    heading "TAP: crash, dump, upgrade, pg_cron, standby, jobs, soak"
+    heading "TAP: crash, dump, upgrade, pg_cron, standby, point in time, jobs, soak"
     local log
     mkdir -m 700 "$work/tap"
     [ "$(id -u)" != 0 ] || chown postgres "$work/tap"
@@ -138,7 +138,10 @@ check_web () {
         tail -n 20 "$work/npm.log" >&2
         return 1
     fi
-    with_cluster prove --timer --exec "node --test-reporter=./test/web/tap.mjs" test/web/*.test.mjs
+    local file
+    for file in test/web/*.test.mjs; do
+        with_cluster prove --timer --exec "node --test-reporter=./test/web/tap.mjs" "$file"
+    done
 }
 
 for part in $parts; do

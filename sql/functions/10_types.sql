@@ -93,7 +93,7 @@ CREATE TYPE @extschema@.c360_bank_result AS (
     transaction_id      bigint,
     amount              bigint
 );
-COMMENT ON TYPE @extschema@.c360_bank_result IS 'What became of a bank transfer: deposited, pending, unmatched, stored, failed or duplicate';
+COMMENT ON TYPE @extschema@.c360_bank_result IS 'What became of a bank transfer: deposited, linked (without deposit), pending, unmatched, unlinked, skipped, stored, failed or duplicate';
 
 COMMENT ON COLUMN @extschema@.c360_movement.amount IS 'positive; type says the direction';
 COMMENT ON COLUMN @extschema@.c360_movement.real_change IS 'signed change of the real balance';

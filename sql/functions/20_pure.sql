@@ -47,3 +47,13 @@ COMMENT ON FUNCTION @extschema@.c360_fold(text) IS
 
 raw: precomposed, with combining marks, full-width or plain.
 Answer: the folded text; other scripts stay as they are.';
+
+CREATE FUNCTION @extschema@.c360_vietqr_url(bank_bin text, account text, amount bigint, content text) RETURNS text
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'c360_vietqr_url';
+COMMENT ON FUNCTION @extschema@.c360_vietqr_url(text, text, bigint, text) IS
+'Address of the image of a VietQR code that fills in a transfer.
+
+bank_bin: the bank''s number, 6 digits. account: letters and digits. amount: đồng; NULL = the payer says. content: 255 characters, such as the code of c360_create_qr_code(); NULL = the payer says.
+Answer: an address of img.vietqr.io.
+Errors: 22004 missing_argument; 22023 not_allowed, invalid_amount, blank; 22001 too_long.';

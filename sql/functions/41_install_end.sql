@@ -18,10 +18,14 @@
          'largest amount of one movement by hand; 0 = no limit'),
         ('notify_payload', 'choice', NULL, NULL, NULL, '{full,ids}', 'full',
          'what notifications tell: full, or ids (event, id, cursor and customer id only)'),
+        ('part_match_max_chance', 'number', NULL, 0, 1, NULL, '0.1',
+         'largest chance of a hit by accident at which a marked part of a phone links a transfer; a hundredth of it for other parts'),
         ('refund_grace_days', 'integer', 'days', 0, 3650, NULL, '7',
          'least life of a lot that a refund gives back'),
         ('return_label_min_orders', 'integer', 'orders', 1, 1000, NULL, '3',
          'from how many decided orders on the return rate sets a customer''s status'),
+        ('sepay_api_key_hash', 'hash', NULL, NULL, NULL, NULL, '',
+         'SHA-256 of the key that the bank''s webhook must show, 64 hexadecimal digits; empty = nobody may call it'),
         ('stream_pass_hours', 'integer', 'hours', 1, 168, NULL, '8',
          'how long a pass of c360_open_stream() holds')
     ON CONFLICT (name) DO UPDATE SET type = excluded.type, unit = excluded.unit,
@@ -29,7 +33,8 @@
         default_value = excluded.default_value, description = excluded.description;
     INSERT INTO c360.jobs (job, default_schedule, description) VALUES
         ('carrier_deadlines', '0 */6 * * *', 'raises the priority of open tickets whose carrier deadline is less than 24 hours away'),
-        ('expire_credits', '0 * * * *', 'expires lots past their time; the worker does so at each lot''s own expiry, too')
+        ('expire_credits', '0 * * * *', 'expires lots past their time; the worker does so at each lot''s own expiry, too'),
+        ('process_bank', '*/5 * * * *', 'decides bank transfers that failed or were stored without a decision')
     ON CONFLICT (job) DO UPDATE SET default_schedule = excluded.default_schedule,
         description = excluded.description;
 
@@ -66,6 +71,9 @@
     CREATE OR REPLACE TRIGGER jobs_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.jobs
         FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_settings_changed();
     ALTER TABLE c360.jobs ENABLE ALWAYS TRIGGER jobs_changed;
+    CREATE OR REPLACE TRIGGER ignored_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.transfer_ignored
+        FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_settings_changed();
+    ALTER TABLE c360.transfer_ignored ENABLE ALWAYS TRIGGER ignored_changed;
     CREATE OR REPLACE TRIGGER ledger_guard BEFORE UPDATE OR DELETE ON c360.wallet_transactions
         FOR EACH ROW EXECUTE FUNCTION @extschema@.c360_refuse_change();
     CREATE OR REPLACE TRIGGER ledger_truncate_guard BEFORE TRUNCATE ON c360.wallet_transactions

@@ -579,9 +579,17 @@ BEGIN
         'notes', (SELECT coalesce(jsonb_agg(to_jsonb(n) - 'customer_id' ORDER BY n.id), '[]')
                   FROM c360.customer_notes n WHERE n.customer_id = c.id),
         'bank_transactions',
-            (SELECT coalesce(jsonb_agg(jsonb_build_object('link', to_jsonb(l) - 'customer_id', 'transaction', to_jsonb(b))
+            -- what is another's now is not told to him
+            (SELECT coalesce(jsonb_agg(jsonb_build_object(
+                                 'link', to_jsonb(l) - 'customer_id', 'transaction', to_jsonb(b),
+                                 'differences', (SELECT coalesce(jsonb_agg(to_jsonb(d) - 'bank_transaction_id' ORDER BY d.received_at), '[]')
+                                                 FROM c360.balance_history_differences d WHERE d.bank_transaction_id = b.id))
                              ORDER BY l.id), '[]')
-             FROM c360.bank_links l JOIN c360.balance_history b ON b.id = l.bank_transaction_id WHERE l.customer_id = c.id),
+             FROM c360.bank_links l
+             LEFT JOIN c360.balance_history b ON b.id = l.bank_transaction_id AND NOT EXISTS (
+                 SELECT FROM c360.bank_links o
+                 WHERE o.bank_transaction_id = b.id AND o.customer_id <> c.id AND o.unlinked_at IS NULL)
+             WHERE l.customer_id = c.id),
         'qr_codes', (SELECT coalesce(jsonb_agg(to_jsonb(q) - 'customer_id' ORDER BY q.created_at), '[]')
                      FROM c360.balance_customer_info q WHERE q.customer_id = c.id),
         'activities', (SELECT coalesce(jsonb_agg(to_jsonb(a) - '{customer_id,xact,session_user_name}'::text[] ORDER BY a.id), '[]')
@@ -592,7 +600,7 @@ COMMENT ON FUNCTION @extschema@.c360_export_customer(text) IS
 'Everything that is kept of one customer, as one object, to be handed out to him.
 
 phone: any spelling.
-Answer: an object with the keys customer, former_phones, wallet, credits, wallet_transactions (with lots), orders, order_totals, tickets (with history), notes, bank_transactions (with links), qr_codes, activities; amounts in đồng.
+Answer: an object with the keys customer, former_phones, wallet, credits, wallet_transactions (with lots), orders, order_totals, tickets (with history), notes, bank_transactions (link, transaction, differences; of a transfer that is another''s now only the link), qr_codes, activities; amounts in đồng.
 Errors: PT404 customer_not_found; 22004 missing_argument; 22023 invalid_phone; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_erase_customer(phone text, reason text) RETURNS void
@@ -675,6 +683,9 @@ BEGIN
         SELECT n.id FROM named AS n WHERE n.id NOT IN (SELECT o.id FROM others AS o)),
     differences AS (
         UPDATE c360.balance_history_differences AS d SET raw_data = '{}' FROM his WHERE d.bank_transaction_id = his.id),
+    links AS (
+        UPDATE c360.bank_links AS l SET reason = NULL FROM his
+        WHERE l.bank_transaction_id = his.id AND l.reason IS NOT NULL),
     matches AS (
         UPDATE c360.pending_customer_matches AS m SET candidates = '[]', reason = NULL FROM his
         WHERE m.bank_transaction_id = his.id),
@@ -698,6 +709,7 @@ BEGIN
     UPDATE c360.balance_history AS b SET content = NULL, description = NULL, code = NULL, sub_account = NULL,
         reference_code = NULL, raw_data = '{}', decision = NULL, error = NULL
     FROM his WHERE b.id = his.id;
+    UPDATE c360.bank_links AS l SET reason = NULL WHERE l.customer_id = erased;
     UPDATE c360.balance_customer_info AS q SET retired_at = clock_timestamp()
     WHERE q.customer_id = erased AND q.retired_at IS NULL;
     UPDATE c360.customer_activities AS a SET payload = '{}' WHERE a.customer_id = erased AND a.payload <> '{}';

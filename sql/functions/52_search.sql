@@ -29,7 +29,7 @@ DECLARE
     candidates constant integer := 1000;
     beyond constant text := chr(1114111);      -- after every character
     q constant text := @extschema@.c360_fold(c360_search_customers.query);
-    q_like constant text := replace(replace(replace(q, '\', '\\'), '%', '\%'), '_', '\_');
+    q_like constant text := replace(replace(replace(q, E'\\', E'\\\\'), '%', E'\\%'), '_', E'\\_');
     by_trigram constant boolean := q ~ '[a-z0-9]{3}|[a-z0-9]{2}[^a-z0-9]|[^a-z0-9][a-z0-9]';
     at_words constant boolean := q ~ '^[a-z0-9]{2}$|^[a-z0-9][^a-z0-9]';
     middle constant text := CASE WHEN at_words THEN '% ' ELSE '%' END || q_like || '%';
@@ -70,7 +70,7 @@ BEGIN
     IF q ~ '^[-+0-9 .()/]+$' THEN
         digits := regexp_replace(q, '[^0-9]', '', 'g');
         exact := @extschema@.c360_normalize_phone(q);
-        IF digits ~ '^0084.' OR q ~ '^\+ *84.' THEN
+        IF digits ~ '^0084.' OR q ~ '^[+] *84.' THEN
             digits := '0' || regexp_replace(digits, '^(00)?840?', '');
         END IF;
         beginning := CASE WHEN exact IS NOT NULL THEN exact

@@ -3,8 +3,9 @@
 -- Functions that call others stay the owner of the extension, who alone may
 -- call all of them, and touch no table; those that touch tables become the
 -- owner of these and write the activity of what they did. Locks: the ticket,
--- then the wallet, then the customer's key (so that erasing him and changing
--- his number wait), then the totals of his orders, then the rest of his row.
+-- then the wallet, then the totals of the customer's orders, then the customer:
+-- his key, so that erasing him and changing his number wait, then his row. Who
+-- waits for totals holds no key yet, since erasing might wait for that.
 
 CREATE FUNCTION @extschema@.c360_put_order(phone text, order_code text, amount bigint, ordered_at timestamptz,
     status text, OUT order_id bigint, OUT customer_id bigint, OUT changed boolean)
@@ -18,13 +19,17 @@ DECLARE
     blocked_since timestamptz;
 BEGIN
     PERFORM @extschema@.c360_become_owner();
-    -- as the foreign key will; the order is for whoever has the number when it is written
-    SELECT c.id INTO buyer FROM c360.customers AS c WHERE c.phone = c360_put_order.phone FOR KEY SHARE;
+    SELECT c.id INTO buyer FROM c360.customers AS c WHERE c.phone = c360_put_order.phone;
     IF buyer IS NULL THEN
         RETURN;
     END IF;
     INSERT INTO c360.customer_order_totals (customer_id) VALUES (buyer) ON CONFLICT DO NOTHING;
     PERFORM FROM c360.customer_order_totals AS t WHERE t.customer_id = buyer FOR UPDATE;
+    -- as the foreign key will: who was erased or gave up his number meanwhile is not whom it is for
+    PERFORM FROM c360.customers AS c WHERE c.id = buyer AND c.phone = c360_put_order.phone FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
     -- somebody may insert it between our look and our insert; then it is known
     FOR tries IN 1..10 LOOP
         SELECT o.* INTO known FROM c360.customer_orders AS o
@@ -204,3 +209,66 @@ phone: any spelling. order_code: 200 characters; a known code is changed. amount
 Statistics, return rate and label of the customer follow at once. Recording what is recorded changes nothing.
 Answer: order_id, customer_id, customer_created.
 Errors: PT403 blacklisted (a new pending order, dated after the blacklisting); PT409 order_taken; 22004 missing_argument; 22023 invalid_phone, invalid_amount, invalid_date, not_allowed, blank; 22001 too_long; 22003 overflow; 25006 read only; 55000 not installed.';
+
+CREATE FUNCTION @extschema@.c360_customers_to_count(after_id bigint, max_customers integer) RETURNS bigint[]
+LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM @extschema@.c360_become_owner();
+    RETURN ARRAY(
+        SELECT u.customer_id
+        FROM ((SELECT t.customer_id FROM c360.customer_order_totals AS t WHERE t.customer_id > c360_customers_to_count.after_id
+               ORDER BY t.customer_id LIMIT c360_customers_to_count.max_customers)
+              UNION
+              (SELECT DISTINCT k.customer_id FROM c360.customer_tickets AS k WHERE k.customer_id > c360_customers_to_count.after_id
+               ORDER BY k.customer_id LIMIT c360_customers_to_count.max_customers)) AS u
+        ORDER BY u.customer_id LIMIT c360_customers_to_count.max_customers);
+END $$;
+COMMENT ON FUNCTION @extschema@.c360_customers_to_count(bigint, integer) IS
+'Internal: customers with orders or tickets, in order.
+
+after_id: of a customer. max_customers: how many.
+Answer: their ids.
+Errors: 55000 not installed.';
+
+CREATE FUNCTION @extschema@.c360_recount_orders(after_id bigint DEFAULT 0, max_customers integer DEFAULT 1000) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    most constant integer := coalesce(c360_recount_orders.max_customers, 1000);
+    chosen bigint[];
+    one bigint;
+BEGIN
+    PERFORM @extschema@.c360_require_range('max_customers', most, 1, 10000);
+    chosen := @extschema@.c360_customers_to_count(coalesce(c360_recount_orders.after_id, 0), most);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    FOREACH one IN ARRAY chosen LOOP
+        PERFORM @extschema@.c360_count_orders(one);
+        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    END LOOP;
+    RETURN one;
+END $$;
+COMMENT ON FUNCTION @extschema@.c360_recount_orders(bigint, integer) IS
+'Counts orders of customers anew, with return rates and labels: needed once after a change of counts_as_return in c360.ticket_types or of the setting return_label_min_orders, since only what happens to a customer has him counted. CALL c360_recount_all() does all of them.
+
+after_id: customers with higher ids. max_customers: 1 to 10,000, in order of id.
+Answer: id of the last one that was counted; NULL if there was none.
+Errors: 22023 out_of_range; 22003 overflow; 25006 read only; 55000 not installed.';
+
+CREATE PROCEDURE @extschema@.c360_recount_all()
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    counted bigint := 0;
+BEGIN
+    LOOP
+        counted := @extschema@.c360_recount_orders(counted, 200);
+        COMMIT;
+        EXIT WHEN counted IS NULL;
+    END LOOP;
+END $$;
+COMMENT ON PROCEDURE @extschema@.c360_recount_all() IS
+'Counts the orders of all customers anew by c360_recount_orders(), 200 at a time with a commit after each.
+
+Errors: 25006 read only; 2D000 inside a transaction block; 55000 not installed.';

@@ -66,7 +66,7 @@ BEGIN
             END IF;
         ELSIF kind = 'date' THEN
             BEGIN
-                value := to_jsonb(CASE WHEN given ~ '^\d{4,6}-\d' THEN given::timestamptz END);
+                value := to_jsonb(CASE WHEN given ~ '^[0-9]{4,6}-[0-9]' THEN given::timestamptz END);
             EXCEPTION WHEN data_exception THEN
                 value := NULL;
             END;
@@ -78,7 +78,7 @@ BEGIN
         ELSIF char_length(given) > kind::integer THEN
             RAISE EXCEPTION USING ERRCODE = '22001', MESSAGE = 'text is too long',
                 DETAIL = format('too_long: %s has %s characters, at most %s are allowed', field, char_length(given), kind);
-        ELSIF field = 'order_code' AND given !~ '\S' THEN
+        ELSIF field = 'order_code' AND given !~ '[^[:space:]]' THEN
             RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'text must not be blank', DETAIL = 'blank: order_code';
         END IF;
         answer := answer || jsonb_build_object(field, value);
@@ -206,7 +206,7 @@ DECLARE
     made record;
 BEGIN
     -- what is in order at first sight needs no closer look
-    IF NOT (coalesce(length(c360_create_ticket.order_code) <= 200 AND c360_create_ticket.order_code ~ '\S', true)
+    IF NOT (coalesce(length(c360_create_ticket.order_code) <= 200 AND c360_create_ticket.order_code ~ '[^[:space:]]', true)
             AND coalesce(length(c360_create_ticket.tracking_code) <= 200, true)
             AND length(concat(c360_create_ticket.carrier, c360_create_ticket.subject, c360_create_ticket.description,
                               c360_create_ticket.reason, c360_create_ticket.assignee)) <= 255

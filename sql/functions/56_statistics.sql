@@ -402,7 +402,7 @@ DECLARE
     wanted constant bigint := CASE WHEN c360_consolidated_transactions.phone IS NOT NULL
         THEN @extschema@.c360_require_customer(c360_consolidated_transactions.phone) END;
     page constant integer := coalesce(max_rows, 10);
-    place constant text[] := regexp_match(c360_consolidated_transactions.after, '^(-?\d{1,17}|\d{18})\.([12])\.(\d{1,18})$');
+    place constant text[] := regexp_match(c360_consolidated_transactions.after, '^(-?[0-9]{1,17}|[0-9]{18})[.]([12])[.]([0-9]{1,18})$');
     first_moment timestamptz := '-infinity';
     last_moment timestamptz := 'infinity';      -- not included
     kinds constant text[] := ARRAY['transaction', 'ticket', 'activity'];
@@ -443,8 +443,7 @@ BEGIN
         FROM c360.customer_activities a
         WHERE ($1 IS NULL OR a.customer_id = $1)
           AND a.created_at >= $2 AND a.created_at < $3
-          AND a.created_at <= $4
-          AND (a.created_at < $4 OR $5 > 1 OR a.id < $6)
+          AND (a.created_at, a.id) < ($4, CASE WHEN $5 > 1 THEN 9223372036854775807 ELSE $6 END)
           AND ($7 OR a.topic NOT IN ('wallets', 'bank'))
           AND a.topic <> 'tickets'
           AND NOT (a.topic = 'bank' AND a.payload ? 'transaction_id')
@@ -459,8 +458,8 @@ BEGIN
         FROM c360.customer_tickets k
         WHERE ($1 IS NULL OR k.customer_id = $1) AND k.deleted_at IS NULL
           AND k.created_at >= $2 AND k.created_at < $3
-          AND k.created_at <= $4
-          AND (k.created_at < $4 OR $5 > 2 OR $5 = 2 AND k.id < $6)
+          AND (k.created_at, k.id) < ($4, CASE $5 WHEN 3 THEN 9223372036854775807 WHEN 2 THEN $6
+                                               ELSE (-9223372036854775808) END)
           AND (coalesce($8, 'ticket') = 'ticket' OR k.type = $8)
         ORDER BY k.created_at DESC, k.id DESC
         LIMIT CASE WHEN $8 IN ('transaction', 'activity') OR $11 IS NOT NULL THEN 0 ELSE $9 END),

@@ -61,6 +61,18 @@ COMMENT ON FUNCTION @extschema@.c360_job_carrier_deadlines() IS
 Answer: tickets looked at, 0 when none is left.
 Errors: 25006 read only; 55000 not installed.';
 
+CREATE FUNCTION @extschema@.c360_job_process_bank() RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT p.processed + p.failed FROM @extschema@.c360_process_bank(50) AS p);
+END $$;
+COMMENT ON FUNCTION @extschema@.c360_job_process_bank() IS
+'Internal: one batch of the job process_bank.
+
+Answer: transfers tried, 0 when none is due.
+Errors: 25006 read only; 55000 not installed.';
+
 -- One run at a time.
 
 CREATE FUNCTION @extschema@.c360_job_lock(job text, of_transaction boolean) RETURNS boolean

@@ -30,6 +30,14 @@ BEGIN
             ELSE
                 wanted := NULL;
             END IF;
+        WHEN 'number' THEN
+            IF wanted !~ '^[0-9]{1,9}([.][0-9]{1,9})?$' OR wanted::numeric NOT BETWEEN setting.minimum AND setting.maximum THEN
+                wanted := NULL;
+            END IF;
+        WHEN 'hash' THEN
+            IF wanted !~ '^([0-9a-f]{64})?$' THEN
+                wanted := NULL;
+            END IF;
         WHEN 'choice' THEN
             wanted := (SELECT c FROM unnest(setting.choices) AS c WHERE c = wanted);
         ELSE
@@ -37,9 +45,12 @@ BEGIN
     END CASE;
     IF c360_set.value IS NOT NULL AND wanted IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'invalid value of a setting',
-            DETAIL = format('invalid_setting: %s "%s"', setting.name, left(c360_set.value, 64)),
+            DETAIL = format('invalid_setting: %s "%s"', setting.name,
+                            CASE setting.type WHEN 'hash' THEN '...' ELSE left(c360_set.value, 64) END),
             HINT = CASE setting.type WHEN 'boolean' THEN 'Allowed are true and false.'
                    WHEN 'choice' THEN 'Allowed are ' || array_to_string(setting.choices, ', ') || '.'
+                   WHEN 'hash' THEN 'Allowed are the 64 hexadecimal digits of a SHA-256.'
+                   WHEN 'number' THEN format('Allowed are numbers from %s to %s.', setting.minimum, setting.maximum)
                    ELSE format('Allowed are whole numbers from %s to %s.', setting.minimum, setting.maximum) END;
     END IF;
     UPDATE c360.settings AS s SET value = wanted, changed_by = actor, changed_at = clock_timestamp()

@@ -1,12 +1,14 @@
 -- Settings, jobs and workers.
 
 CREATE OR REPLACE VIEW @extschema@.c360_settings AS
-    SELECT name, coalesce(value, default_value) AS value, type, unit,
+    SELECT name, CASE WHEN type = 'hash' THEN CASE WHEN coalesce(value, default_value) = '' THEN '' ELSE '(set)' END
+                      ELSE coalesce(value, default_value) END AS value, type, unit,
            default_value AS "default", description
     FROM c360.settings
     WHERE @extschema@.c360_version() IS NOT NULL;   -- goes with the extension
 COMMENT ON VIEW @extschema@.c360_settings IS
-    'Business rules of the shop and their values; changed by c360_set()';
+    'Business rules of the shop and their values; changed by c360_set()
+Of hashes it only says whether they are set.';
 
 CREATE OR REPLACE VIEW @extschema@.c360_job_status AS
     SELECT job, schedule, enabled, last_start, last_end, rows, error, failures, next_run

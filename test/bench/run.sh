@@ -4,14 +4,15 @@
 # synchronous_commit and full_page_writes on); several rounds in turn, medians.
 #
 #   ROUNDS=3 SECONDS_EACH=10 CLIENTS=16 make bench
-#   WHAT="withdraw cpu lots expire phone events shop" make bench      only these parts
+#   WHAT="withdraw cpu lots expire phone bank events shop" make bench      only these parts
 #   EVENTS=1000000          how many events a reader is behind
-#   CUSTOMERS=1000000       of the shop, with three times as many orders and as many tickets
+#   CUSTOMERS=1000000       of the shop, with three times as many orders and as many tickets;
+#                           and how many customers parts of phones are looked for among
 set -eu
 cd "$(dirname "$0")"
 export LC_ALL=C.UTF-8
 rounds=${ROUNDS:-3} seconds=${SECONDS_EACH:-10} clients=${CLIENTS:-16}
-what=${WHAT:-withdraw cpu lots expire phone events shop}
+what=${WHAT:-withdraw cpu lots expire phone bank events shop}
 events=${EVENTS:-1000000} customers=${CUSTOMERS:-1000000}
 
 if [ -z "${C360_BENCH_CLUSTER:-}" ]; then
@@ -193,6 +194,73 @@ SQL
     row "c360_normalize_phone over 1 million values, against lower()" "$(awk '{print $2 / $1}' /tmp/c360_phone.$$ | median | cut -c1-4) ×" "≤ 1.5 ×"
     row "against PL/pgSQL with regexp" "$(awk '{print $3 / $2}' /tmp/c360_phone.$$ | median | cut -c1-4) × faster" "15 ×"
     rm -f /tmp/c360_phone.$$
+}
+
+# Bank transfers. Bodies as SePay sends them; ids are random.
+
+# seconds that a statement takes in psql
+time_of() {
+    local start
+    start=$(date +%s.%N)
+    sql -c "$1" >/dev/null
+    awk -v s="$start" -v e="$(date +%s.%N)" 'BEGIN {print e - s}'
+}
+
+measure_bank() {
+    local dir name round
+    dir=$(mktemp -d)
+    sql >/dev/null <<'SQL'
+CREATE FUNCTION peer.body(id bigint, content text) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT format('{"id": %s, "gateway": "Vietcombank", "transactionDate": "2026-01-07 14:02:37", "accountNumber": "0123499999", "code": null,
+        "content": "%s", "transferType": "in", "transferAmount": 100, "accumulated": 19077000, "subAccount": null, "referenceCode": "FT%s",
+        "description": "BankAPINotify"}', id, content, id)::jsonb
+$$;
+CREATE TABLE peer.told (content text);
+SQL
+    tail -n +2 ../data/transfers.tsv | cut -f 1 | sql -c '\copy peer.told FROM STDIN'
+    for name in bank_deposit bank_ingest; do
+        pgbench -n -M prepared -c "$clients" -j 1 -T 3 -f $name.sql bench >/dev/null 2>&1
+    done
+    for round in $(seq "$rounds"); do
+        for name in bank_deposit bank_ingest; do
+            tps -f $name.sql bench >>"$dir/$name"
+        done
+        echo "bank, round $round: $(for name in bank_deposit bank_ingest; do printf '%s %s  ' $name "$(tail -n 1 "$dir/$name")"; done)" >&2
+        # one client: each call a statement of its own, and all of them in one call
+        for n in $(seq 10000); do
+            printf "SELECT c360_ingest_bank_transaction('%s');\n" \
+                "$(printf '{"id": %s, "gateway": "Vietcombank", "transactionDate": "2026-01-07 14:02:37", "accountNumber": "0123499999", "content": "NGUYEN VAN A 09%08d tien hang", "transferType": "in", "transferAmount": 100, "accumulated": 19077000, "referenceCode": "FT%s", "description": "BankAPINotify"}' "$round$RANDOM$RANDOM$n" "$((n % 90000 + 1))" "$n")"
+        done >"$dir/single.sql"
+        sed -n "s/^SELECT c360_ingest_bank_transaction('\(.*\)');/\1/p" "$dir/single.sql" | sed 's/"id": /"id": 7/' | paste -sd, - |
+            sed "s/^/SELECT count(*) FROM c360_ingest_bank_transactions('[/; s/\$/]');/" >"$dir/bulk.sql"
+        for name in single bulk; do
+            start=$(date +%s.%N)
+            sql -f "$dir/$name.sql" >/dev/null
+            awk -v s="$start" -v e="$(date +%s.%N)" 'BEGIN {print e - s}' >>"$dir/$name"
+        done
+        time_of 'SELECT count(*) FROM (SELECT content FROM peer.told, generate_series(1, 10000)) AS t, LATERAL c360_parse_transfer(content) AS p' >>"$dir/parse"
+    done
+    row "c360_ingest_bank_transaction with deposit, $clients clients ($(median <"$dir/bank_ingest" | cut -d. -f1)/s) against c360_deposit ($(median <"$dir/bank_deposit" | cut -d. -f1)/s)" \
+        "$(paste "$dir/bank_ingest" "$dir/bank_deposit" | awk '{print $1 / $2}' | median | cut -c1-4)" "≥ 0.5"
+    row "10,000 transfers by one client in bulk ($(median <"$dir/bulk" | cut -c1-5) s) against single calls ($(median <"$dir/single" | cut -c1-5) s)" \
+        "$(paste "$dir/single" "$dir/bulk" | awk '{print $1 / $2}' | median | cut -c1-4) ×" "≥ 5 ×"
+    row "c360_parse_transfer, one core" "$(awk -v n="$(($(sql -c 'SELECT count(*) FROM peer.told') * 10000))" '{printf "%d\n", n / $1}' "$dir/parse" | median)/s" "≥ 500,000/s"
+
+    sql >/dev/null <<SQL
+DROP INDEX c360.customers_search_idx;
+INSERT INTO c360.customers (phone) SELECT '03' || lpad(i::text, 8, '0') FROM generate_series(1, $customers * 97::bigint, 97) i ON CONFLICT DO NOTHING;
+VACUUM ANALYZE c360.customers;
+SQL
+    for name in 5 6 7 8 9; do
+        sql >>"$dir/part$name" <<SQL
+SELECT count(c360_ingest_bank_transaction(peer.body(800000000 + $name * 1000000 + n, 'tien hang ' || lpad((n * 7919 % 100000)::text, $name, '1')))) FROM generate_series(1, 100) n \\g /dev/null
+SELECT clock_timestamp() AS start \\gset
+SELECT count(c360_ingest_bank_transaction(peer.body(900000000 + $name * 1000000 + n, 'tien hang ' || lpad((n * 7919 % 100000)::text, $name, '1')))) FROM generate_series(1, 1000) n \\g /dev/null
+SELECT round((extract(epoch FROM clock_timestamp() - :'start'))::numeric, 3);
+SQL
+        row "a transfer with a part of $name digits, taken in whole, among $(sql -c 'SELECT count(*) FROM c360.customers') customers" "$(cat "$dir/part$name") ms" "≤ 1 ms"
+    done
+    rm -rf "$dir"
 }
 
 # Live events. The publisher works on the same cores as writers and listeners.

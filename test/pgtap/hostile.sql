@@ -199,6 +199,7 @@ INSERT INTO story (statement, expected) VALUES
     ($$public.c360_ticket_action((SELECT l.ticket_code FROM public.c360_ticket_list l), 'process', assignee => 'an') AS m (t)$$, '(processing,x)'),
     ($$public.c360_ticket_note((SELECT l.ticket_code FROM public.c360_ticket_list l), 'called') AS m (t)$$, '(processing,x)'),
     ($$public.c360_escalate_deadlines() AS m (a)$$, '(1)'),
+    ($$public.c360_recount_orders(9000000000000) AS m (a)$$, '()'),
     ($$public.c360_resolve_ticket((SELECT l.ticket_code FROM public.c360_ticket_list l)) AS m (t)$$, '(,)'),
     ($$public.c360_ticket((SELECT l.ticket_code FROM public.c360_ticket_list l)) AS m (t)$$, '(completed,x)'),
     ($$public.c360_delete_ticket((SELECT l.ticket_code FROM public.c360_ticket_list l)) AS m (a)$$, '("")'),

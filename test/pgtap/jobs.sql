@@ -62,11 +62,13 @@ SELECT is((SELECT ended_at - started_at < interval '1 hour' FROM c360.job_runs W
 
 -- Two jobs -------------------------------------------------------------------
 
-SELECT is((SELECT string_agg(job || ' ' || failures, ', ' ORDER BY job) FROM c360_job_status), 'carrier_deadlines 0, expire_credits 1, other 0',
+SELECT is((SELECT string_agg(job || ' ' || failures, ', ' ORDER BY job) FROM c360_job_status
+           WHERE job IN ('carrier_deadlines', 'expire_credits', 'other')), 'carrier_deadlines 0, expire_credits 1, other 0',
           'a failure is that of its job');
 UPDATE c360.jobs SET schedule = '5 5 * * *' WHERE job = 'other';
 SELECT c360_set_job('expire_credits', '*/7 * * * *', false) \g /dev/null
-SELECT is((SELECT string_agg(concat_ws(' ', job, schedule, enabled), ', ' ORDER BY job) FROM c360_job_status),
+SELECT is((SELECT string_agg(concat_ws(' ', job, schedule, enabled), ', ' ORDER BY job) FROM c360_job_status
+           WHERE job IN ('carrier_deadlines', 'expire_credits', 'other')),
           'carrier_deadlines 0 */6 * * * t, expire_credits */7 * * * * f, other 5 5 * * * t', 'and a schedule');
 SELECT c360_set_job('expire_credits', 'default', true) \g /dev/null
 
@@ -110,7 +112,7 @@ SELECT is((SELECT schedule FROM c360_job_status WHERE job = 'expire_credits'), '
 GRANT SELECT ON c360_job_status TO shop_nobody;
 GRANT EXECUTE ON FUNCTION c360_job_plan TO shop_nobody;
 SET LOCAL ROLE shop_nobody;
-SELECT is((SELECT count(*) FROM c360_job_status), 3::bigint, 'the view and its function are enough to read it');
+SELECT is((SELECT count(*) FROM c360_job_status WHERE job IN ('carrier_deadlines', 'expire_credits', 'other')), 3::bigint, 'the view and its function are enough to read it');
 RESET ROLE;
 
 SELECT * FROM finish();

@@ -145,5 +145,40 @@ SELECT is(pg_temp.failure(command), 'PT409 order_taken', command) FROM (VALUES
     ($$SELECT c360_record_order('0951000012', 'two-1', 100)$$), ($$SELECT c360_record_order('0951000014', 'two-1', 100)$$)) v (command);
 SELECT is(pg_temp.books(), :'books', 'nor does one that is refused');
 
+-- A rule that changes: counted anew by hand, in pages, once.
+CREATE FUNCTION pg_temp.label(phone text) RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', s.return_rate, s.status) FROM customer_360_summary s WHERE s.phone = label.phone
+$$;
+SELECT c360_record_order('0951000021', 'rule-' || n, 100, '2026-01-01', 'delivered') FROM generate_series(1, 3) AS n \g /dev/null
+SELECT c360_ticket_action((c360_create_ticket('0951000021', 'OTHER', 'rule-1')).ticket_code, 'complete') \g /dev/null
+-- of him there is nothing but a ticket
+SELECT c360_ticket_action((c360_create_ticket('0951000022', 'OTHER', 'rule-9')).ticket_code, 'complete') \g /dev/null
+UPDATE c360.ticket_types SET counts_as_return = true WHERE type = 'OTHER';
+SELECT is(pg_temp.label('0951000021'), '0.00 Bình thường', 'another rule counts nobody by itself');
+CREATE FUNCTION pg_temp.recount() RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    last bigint := 0;
+    pages integer := 0;
+BEGIN
+    LOOP
+        last := c360_recount_orders(last, 2);
+        EXIT WHEN last IS NULL;
+        pages := pages + 1;
+    END LOOP;
+    RETURN pages;
+END $$;
+SELECT is(pg_temp.recount(), (SELECT (count(*)::integer + 1) / 2 FROM (SELECT customer_id FROM c360.customer_order_totals
+          UNION SELECT customer_id FROM c360.customer_tickets) c), 'each customer with orders or tickets is counted once');
+SELECT is(pg_temp.label('0951000021'), '33.33 Cảnh báo', 'then rate and label follow');
+SELECT is(pg_temp.label('0951000022'), '100.00 Bình thường', 'of one who only has a ticket, too');
+SELECT c360_set('return_label_min_orders', '4'), pg_temp.recount() \g /dev/null
+SELECT is(pg_temp.label('0951000021'), '33.33 Bình thường', 'and another number of orders');
+SELECT pg_temp.books() AS books \gset
+SELECT pg_temp.recount() \g /dev/null
+SELECT is(pg_temp.books(), :'books', 'counted again nothing changes');
+SELECT is(c360_recount_orders((SELECT max(id) FROM c360.customers)), NULL, 'behind the last one there is nobody');
+SELECT is(pg_temp.failure(command), '22023 out_of_range', command) FROM (VALUES
+    ('SELECT c360_recount_orders(0, 0)'), ('SELECT c360_recount_orders(0, 2147483647)')) v (command);
+
 SELECT * FROM finish();
 ROLLBACK;

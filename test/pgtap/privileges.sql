@@ -10,7 +10,8 @@ SELECT no_plan();
 SELECT set_eq($$SELECT r.name FROM pg_temp.routines r,
                     aclexplode(coalesce(r.proacl, acldefault('f', r.proowner))) a WHERE a.grantee = 0$$,
               ARRAY['c360_version', 'c360_normalize_phone', 'c360_phone_carrier', 'c360_parse_transfer',
-                    'c360_next_run', 'c360_fold', 'c360_shop_day', 'c360_shop_midnight', 'c360_write_activity'],
+                    'c360_next_run', 'c360_fold', 'c360_shop_day', 'c360_shop_midnight', 'c360_vietqr_url',
+                    'c360_write_activity'],
               'PUBLIC may execute the pure functions, the writer of activities, which refuses them, and nothing else');
 SELECT is_empty($$SELECT r.name, a.grantee::regrole FROM pg_temp.routines r, aclexplode(r.proacl) a
                   WHERE a.grantee NOT IN (0, r.proowner)$$, 'nobody else has been granted a function');
@@ -87,7 +88,7 @@ $$;
 SELECT is(pg_temp.as_role(role, pg_temp.call_of(r.oid)), '42501', format('%s may not call %s', role, r.name))
 FROM pg_temp.routines r, unnest(ARRAY['shop_till', 'shop_nobody']) AS role
 WHERE r.name NOT IN ('c360_version', 'c360_normalize_phone', 'c360_phone_carrier', 'c360_parse_transfer',
-                     'c360_next_run', 'c360_fold', 'c360_shop_day', 'c360_shop_midnight')
+                     'c360_next_run', 'c360_fold', 'c360_shop_day', 'c360_shop_midnight', 'c360_vietqr_url')
   AND (role, r.name) <> ('shop_till', 'c360_withdraw') AND r.prorettype <> 'trigger'::regtype
 ORDER BY role, r.name;
 SELECT is(pg_temp.as_role('shop_nobody', statement), 'none', statement) FROM unnest(ARRAY[
@@ -235,8 +236,8 @@ CREATE DOMAIN shop.checked AS text CHECK (shop.true('domain') AND value = 'shop_
 CREATE TABLE shop.tables (name text PRIMARY KEY, updated boolean);
 INSERT INTO shop.tables VALUES ('customers', false), ('customer_wallets', true), ('wallet_transactions', false),
     ('virtual_credits', true), ('virtual_credit_uses', false), ('customer_activities', false), ('settings', true),
-    ('balance_history', true), ('bank_links', false), ('balance_customer_info', false),
-    ('pending_customer_matches', false);
+    ('balance_history', true), ('bank_links', true), ('balance_customer_info', true),
+    ('pending_customer_matches', true);
 SELECT format('CREATE TRIGGER %s %1$s INSERT OR UPDATE ON c360.%I FOR EACH ROW EXECUTE FUNCTION shop.note()', moment, name)
 FROM shop.tables, unnest(ARRAY['before', 'after']) AS moment \gexec
 SELECT format('ALTER TABLE c360.%I ADD CHECK (shop.true(%L)) NOT VALID', name, 'check ' || name) FROM shop.tables \gexec
@@ -286,6 +287,13 @@ CREATE FUNCTION pg_temp.payload(id bigint, content text) RETURNS jsonb LANGUAGE 
 $$;
 SELECT is((c360_ingest_bank_transaction(pg_temp.payload(1, :'code'))).result, 'deposited', 'a transfer comes in');
 SELECT is((c360_ingest_bank_transaction(pg_temp.payload(2, '0902000001 0902000002'))).result, 'pending', 'another waits');
+SELECT m.id AS match FROM c360.pending_customer_matches m \gset
+SELECT is((c360_resolve_match(:match, '0902000002')).result, 'deposited', 'no longer');
+SELECT is((c360_unlink_transaction(b.id, 'of somebody else')).result, 'unlinked', 'and is taken back')
+FROM c360.balance_history b WHERE b.sepay_id = 2;
+SELECT c360_ignore_number('0902000009', 'a reason') \g /dev/null
+SELECT c360_ignore_number('0902000009', 'another reason') \g /dev/null
+SELECT c360_retire_qr_code(:'code') \g /dev/null
 SELECT is(pg_temp.as_role('shop_till', $$SELECT c360_withdraw('0902000001', 1)$$), 'none', 'the till withdraws');
 
 SELECT is_empty($$SELECT DISTINCT what, who FROM shop.log WHERE who <> 'shop_owner'$$,

@@ -49,6 +49,18 @@ SELECT ticket_code AS ticket FROM c360_create_ticket('0901000001', 'RETURN_CLIEN
 SELECT ticket_code AS paid_ticket FROM c360_create_ticket('0901000001', 'BOOM', 'RO-2', refund_amount => 10) \gset
 SELECT c360_resolve_ticket(:'paid_ticket') \g /dev/null
 
+SELECT c360_ingest_bank_transaction(format('{"id": %s, "gateway": "MBBank", "transactionDate": "2024-01-02 03:04:05",
+    "accountNumber": "123", "transferType": "in", "transferAmount": 33, "content": %s}', id, to_json(content))::jsonb)
+FROM (VALUES (11, '0901000001'), (12, '0901000001 0901000002'), (13, '0901000001 0901000002'), (14, 'nobody')) AS t (id, content) \g /dev/null
+SELECT b.id AS linked FROM c360.balance_history b WHERE sepay_id = 11 \gset
+SELECT b.id AS unlinked FROM c360.balance_history b WHERE sepay_id = 14 \gset
+SELECT m.id AS match FROM c360.pending_customer_matches m JOIN c360.balance_history b ON b.id = m.bank_transaction_id WHERE sepay_id = 12 \gset
+SELECT m.id AS skipped FROM c360.pending_customer_matches m JOIN c360.balance_history b ON b.id = m.bank_transaction_id WHERE sepay_id = 13 \gset
+SELECT c360_skip_match(:skipped, 'a reason') \g /dev/null
+SELECT c360_create_qr_code('0901000002') AS qr_code \gset
+SELECT c360_ignore_number('0901000005', 'a reason') \g /dev/null
+SELECT c360_set('sepay_api_key_hash', encode(sha256('read only'), 'hex')), set_config('request.headers', '{"authorization": "Apikey read only"}', true) \g /dev/null
+
 CREATE TEMP TABLE calls (name text, call text);
 INSERT INTO calls VALUES
     ('c360_deposit', $$SELECT c360_deposit('0901000001', 1)$$),
@@ -88,12 +100,30 @@ INSERT INTO calls VALUES
     ('c360_resolve_ticket', format('SELECT c360_resolve_ticket(%L, 5)', :'ticket')),
     ('c360_delete_ticket', format('SELECT c360_delete_ticket(%L)', :'ticket')),
     ('c360_escalate_deadlines', 'SELECT c360_escalate_deadlines()'),
+    ('c360_recount_orders', 'SELECT c360_recount_orders()'),
+    ('c360_recount_all', 'CALL c360_recount_all()'),
     ('c360_create_qr_code', $$SELECT c360_create_qr_code('0901000001')$$),
     ('c360_ingest_bank_transaction', $$SELECT c360_ingest_bank_transaction('{"id": 1, "gateway": "MBBank",
         "transactionDate": "2024-01-02 03:04:05", "accountNumber": "123", "transferType": "in", "transferAmount": 33,
         "content": "0901000001"}')$$),
     ('c360_ingest_bank_transaction', $$SELECT c360_ingest_bank_transaction('{"id": 2, "gateway": "MBBank",
         "transactionDate": "2024-01-02 03:04:05", "accountNumber": "123", "transferType": "out", "transferAmount": 33}')$$),
+    ('c360_ingest_bank_transactions', $$SELECT c360_ingest_bank_transactions('[{"id": 3, "gateway": "MBBank",
+        "transactionDate": "2024-01-02 03:04:05", "accountNumber": "123", "transferType": "in", "transferAmount": 33}]')$$),
+    ('c360_ingest_bank_transactions', $$SELECT c360_ingest_bank_transactions('[]')$$),
+    ('c360_sepay_webhook', $$SELECT c360_sepay_webhook('{"id": 4, "gateway": "MBBank",
+        "transactionDate": "2024-01-02 03:04:05", "accountNumber": "123", "transferType": "in", "transferAmount": 33}')$$),
+    ('c360_link_transaction', format($$SELECT c360_link_transaction(%s, '0901000001')$$, :unlinked)),
+    ('c360_link_transaction', format($$SELECT c360_link_transaction(%s, '0901000001')$$, :linked)),
+    ('c360_unlink_transaction', format($$SELECT c360_unlink_transaction(%s, 'a reason')$$, :linked)),
+    ('c360_resolve_match', format($$SELECT c360_resolve_match(%s, '0901000001')$$, :match)),
+    ('c360_skip_match', format($$SELECT c360_skip_match(%s, 'a reason')$$, :match)),
+    ('c360_undo_skip_match', format('SELECT c360_undo_skip_match(%s)', :skipped)),
+    ('c360_process_bank', 'SELECT c360_process_bank()'),
+    ('c360_rematch_transactions', $$SELECT c360_rematch_transactions('2024-01-01', '2024-01-31')$$),
+    ('c360_retire_qr_code', format('SELECT c360_retire_qr_code(%L)', :'qr_code')),
+    ('c360_ignore_number', $$SELECT c360_ignore_number('0901000006', 'a reason')$$),
+    ('c360_unignore_number', $$SELECT c360_unignore_number('0901000005')$$),
     ('c360_record_order', $$SELECT c360_record_order('0901000001', 'RO-3', 1)$$),
     ('c360_record_order', $$SELECT c360_record_order('0901000001', 'RO-1', 500, '2024-01-02', 'delivered')$$),
     ('c360_record_order', $$SELECT c360_record_order('0901000003', 'RO-3', 1)$$),
@@ -108,6 +138,7 @@ INSERT INTO calls VALUES
     ('c360_delete_ticket', format('SELECT c360_delete_ticket(%L)', :'ticket')),
     ('c360_delete_ticket', format('SELECT c360_delete_ticket(%L)', :'paid_ticket')),
     ('c360_escalate_deadlines', 'SELECT c360_escalate_deadlines()'),
+    ('c360_recount_orders', 'SELECT c360_recount_orders()'),
     ('c360_run_job', $$SELECT c360_run_job('carrier_deadlines')$$),
     ('c360_set', $$SELECT c360_set('credit_expiry_days', '20')$$),
     ('c360_perform_job', $$CALL c360_perform_job('expire_credits')$$),
@@ -177,6 +208,9 @@ INSERT INTO reads VALUES
     ('c360_search_customers', $$SELECT c360_search_customers('0901')$$),
     ('c360_activities', $$SELECT c360_activities('0901000001')$$),
     ('c360_export_customer', $$SELECT c360_export_customer('0901000001')$$),
+    ('c360_reconcile_bank', $$SELECT c360_reconcile_bank('2024-01-01', '2024-01-31')$$),
+    ('c360_require_number', $$SELECT c360_require_number('1900 1234')$$),
+    ('c360_vietqr_url', $$SELECT c360_vietqr_url('970422', '123', 1, 'x')$$),
     ('c360_fold', $$SELECT c360_fold('Đ')$$),
     ('c360_require_range', $$SELECT c360_require_range('x', 1, 0, 2)$$),
     ('c360_require_job', $$SELECT c360_require_job('expire_credits')$$),
@@ -194,6 +228,7 @@ INSERT INTO reads VALUES
     ('c360_require_days', 'SELECT c360_require_days(current_date, current_date, 1)'),
     ('c360_shop_day', 'SELECT c360_shop_day(now())'),
     ('c360_shop_midnight', 'SELECT c360_shop_midnight(current_date)'),
+    ('c360_customers_to_count', 'SELECT c360_customers_to_count(0, 10)'),
     ('c360_events_since', 'SELECT c360_events_since()'),
     ('c360_events', 'SELECT c360_events()'),
     ('c360_statistics', 'SELECT c360_statistics()'),

@@ -138,6 +138,7 @@ SELECT is(pg_temp.calls(format(call, pg_temp.ticket(n))), 'nothing', call) FROM 
     (1, $$SELECT c360_update_ticket(%L, '{"subject": "a subject", "order_code": "O-5"}')$$),
     (1, $$SELECT c360_ticket_action(%L, 'wait_carrier', deadline => now())$$),
     (1, $$SELECT c360_escalate_deadlines()$$),
+    (1, $$SELECT c360_recount_orders()$$),
     (1, $$SELECT c360_job_begin('carrier_deadlines', 'worker')$$),
     (1, $$SELECT c360_ticket_note(%L, 'a note')$$),
     (1, $$SELECT c360_resolve_ticket(%L)$$),

@@ -179,6 +179,11 @@ FROM (VALUES (923011, 'in', '0923000015 va 0923000016 CK'), (923012, 'in', '0923
 INSERT INTO c360.bank_links (bank_transaction_id, customer_id, method, linked_by)
 SELECT id, :staying, 'manual', 'an' FROM c360.balance_history WHERE sepay_id = 923012;
 UPDATE c360.pending_customer_matches SET status = 'resolved' WHERE bank_transaction_id = (SELECT id FROM c360.balance_history WHERE sepay_id = 923012);
+-- what was his and is another's is not exported to him
+INSERT INTO c360.bank_links (bank_transaction_id, customer_id, method, linked_by, unlinked_at, unlinked_by)
+SELECT id, :going, 'manual', 'an', now(), 'an' FROM c360.balance_history WHERE sepay_id = 923012;
+SELECT b #>> '{transaction,sepay_id}', b #>> '{link,method}', b -> 'differences' FROM jsonb_array_elements(c360_export_customer('0923000015') -> 'bank_transactions') AS b;
+SELECT b #>> '{transaction,sepay_id}' FROM jsonb_array_elements(c360_export_customer('0923000016') -> 'bank_transactions') AS b;
 SELECT balance FROM c360_withdraw('0923000015', 5);
 SELECT c360_change_phone('0923000015', '0923000017', 'new');
 SELECT c360_erase_customer('0923000017', 'asked');

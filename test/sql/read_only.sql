@@ -20,6 +20,18 @@ INSERT INTO test.calls VALUES
     ('c360_create_qr_code', $$SELECT c360_create_qr_code('0921000001')$$),
     ('c360_ingest_bank_transaction', $$SELECT c360_ingest_bank_transaction('{"id": 921001, "gateway": "MB", "accountNumber": "1",
         "transactionDate": "2025-05-26 16:14:51", "transferType": "out", "transferAmount": 1}')$$),
+    ('c360_ingest_bank_transactions', $$SELECT c360_ingest_bank_transactions('[]')$$),
+    ('c360_sepay_webhook', $$SELECT c360_sepay_webhook('{}')$$),
+    ('c360_link_transaction', $$SELECT c360_link_transaction(1, '0921000001')$$),
+    ('c360_unlink_transaction', $$SELECT c360_unlink_transaction(1, 'why not')$$),
+    ('c360_resolve_match', $$SELECT c360_resolve_match(1, '0921000001')$$),
+    ('c360_skip_match', $$SELECT c360_skip_match(1, 'why not')$$),
+    ('c360_undo_skip_match', $$SELECT c360_undo_skip_match(1)$$),
+    ('c360_process_bank', $$SELECT c360_process_bank()$$),
+    ('c360_rematch_transactions', $$SELECT c360_rematch_transactions('2026-01-01', '2026-01-02')$$),
+    ('c360_retire_qr_code', $$SELECT c360_retire_qr_code('N2AAAABBBBCCCCDDDD')$$),
+    ('c360_ignore_number', $$SELECT c360_ignore_number('0921000009', 'why not')$$),
+    ('c360_unignore_number', $$SELECT c360_unignore_number('0921000009')$$),
     ('c360_upsert_customer', $$SELECT c360_upsert_customer('0921000001', 'An')$$),
     ('c360_upsert_tpos_customer', $$SELECT c360_upsert_tpos_customer('0921000001', '{}')$$),
     ('c360_set_tier', $$SELECT c360_set_tier('0921000001', 'gold')$$),
@@ -44,6 +56,8 @@ INSERT INTO test.calls VALUES
     ('c360_resolve_ticket', format($$SELECT c360_resolve_ticket(%L)$$, :'ticket')),
     ('c360_delete_ticket', format($$SELECT c360_delete_ticket(%L)$$, :'ticket')),
     ('c360_escalate_deadlines', $$SELECT c360_escalate_deadlines()$$),
+    ('c360_recount_orders', $$SELECT c360_recount_orders()$$),
+    ('c360_recount_all', $$CALL c360_recount_all()$$),
     ('c360_install', $$SELECT c360_install()$$);
 -- a retry would change nothing, but it locks
 INSERT INTO test.calls VALUES ('retry', $$SELECT c360_deposit('0921000001', 100, idempotency_key => 'read only')$$);

@@ -140,3 +140,15 @@ SELECT test.error_of(command) FROM (VALUES
     (6, $$SELECT c360_search_customers('an', 1, 'x')$$),
     (7, $$SELECT c360_search_customers('an', 1, '99:1')$$),
     (8, $$SELECT c360_search_customers(repeat('a', 2001))$$)) AS t (n, command) ORDER BY n;
+
+-- What a session says of backslashes in strings changes neither search nor checks.
+\c -
+SET escape_string_warning = off;
+SET standard_conforming_strings = off;
+SELECT c360_upsert_customer('02970009999', E'Gạch \\ Chéo_100%') ->> 'name' AS name;
+SELECT query, (SELECT count(*) FROM c360_search_customers(query)) FROM unnest(ARRAY[E'h \\ c', 'h % c', 'eo_10', 'eo%10', '0%', '+84 297 000 9999']) AS query;
+SELECT ticket_code AS code FROM c360_create_ticket('02970009999', 'OTHER', 'dh-backslash', reason => repeat('x', 300)) \gset
+SELECT c360_update_ticket(:'code', '{"deadline": "2030-01-31T18:00:00+07:00", "order_code": "dh-slash"}') ->> 'order_code' AS order_code;
+SELECT count(*) FROM c360_consolidated_transactions('02970009999', after => (SELECT cursor FROM c360_consolidated_transactions('02970009999', max_rows => 1)));
+SELECT c360_ticket_action(:'code', 'cancel') ->> 'status' AS status;
+SELECT c360_erase_customer('02970009999', 'asked');

@@ -70,10 +70,12 @@ sub money
         . " m.virtual_balance, m.replayed, m.lots FROM $function($arguments, idempotency_key => '$key') m";
 }
 
-# One call: kind, key and statement. @$withdrawals are transaction ids.
+# One call: kind, key and statement. @$withdrawals are transaction ids,
+# @$transfers those of bank transfers that this client took in; each is
+# unlinked once at most.
 sub random_call
 {
-    my ($round, $client, $n, $withdrawals, $repeatable) = @_;
+    my ($round, $client, $n, $withdrawals, $transfers, $repeatable) = @_;
     my $dice = rand(100);
     my $phone = random_phone();
     my $key = "$round.$client.$n";
@@ -99,6 +101,13 @@ sub random_call
     {
         return ('expire', '', 'SELECT pg_current_xact_id_if_assigned(), e.* FROM c360_expire_credits('
                 . int(1 + rand(20)) . ') e');
+    }
+    if ($dice < 92 && @$transfers)
+    {
+        my $id = splice @$transfers, rand @$transfers, 1;
+
+        return ('unlink', $id, 'SELECT i.bank_transaction_id, i.result, i.transaction_id, i.amount'
+                . " FROM c360_unlink_transaction($id, 'of somebody else') i");
     }
     my $id = ($round * 100 + $client) * 1_000_000 + $n;
     return ('ingest', $id, 'SELECT i.bank_transaction_id, i.result, i.transaction_id, i.amount'
@@ -130,7 +139,7 @@ sub new_session
 sub run_client
 {
     my ($round, $client, @withdrawals) = @_;
-    my @repeatable;
+    my (@repeatable, @transfers);
 
     srand($seed * 10_000 + $round * 100 + $client);
     open my $sent, '>', "$dir/sent.$round.$client" or die $!;
@@ -142,7 +151,7 @@ sub run_client
     close $psql;
     for (my $n = 1; ; $n++)
     {
-        my ($kind, $key, $statement) = random_call($round, $client, $n, \@withdrawals, \@repeatable);
+        my ($kind, $key, $statement) = random_call($round, $client, $n, \@withdrawals, \@transfers, \@repeatable);
 
         print $sent join("\t", $round, $client, $n, $kind, $key, $statement), "\n";
         my ($state, $row) = call($session, $statement);
@@ -150,8 +159,9 @@ sub run_client
         print $answers join("\t", $round, $client, $n, $state, $row // '\N'), "\n";
         next unless $state eq '00000';
         push @withdrawals, $row =~ /^(\d+)/ if $kind eq 'withdraw';
-        push @repeatable, [ $kind, $key, $statement ] if $kind ne 'expire';
-        splice @$_, 0, -50 foreach grep { @$_ > 100 } \@withdrawals, \@repeatable;
+        push @transfers, $1 if $kind eq 'ingest' && $row =~ /^(\d+)\|deposited\|/;
+        push @repeatable, [ $kind, $key, $statement ] if $kind !~ /^(expire|unlink)$/;
+        splice @$_, 0, -50 foreach grep { @$_ > 100 } \@withdrawals, \@repeatable, \@transfers;
     }
     close_psql($session);
     return;
@@ -188,7 +198,14 @@ $node->safe_psql('shop', q{
         FROM audit.sent s JOIN audit.answers a USING (round, client, n)
         WHERE s.kind = 'ingest' AND a.state = '00000')
     SELECT round, client, n, key::bigint AS sepay_id, f[1]::bigint AS bank_transaction_id, f[2] AS result,
-           f[3]::bigint AS transaction_id, f[4]::bigint AS amount FROM rows;
+           nullif(f[3], '')::bigint AS transaction_id, f[4]::bigint AS amount FROM rows;
+    CREATE VIEW audit.unlink_answers AS
+    WITH rows AS MATERIALIZED (
+        SELECT s.round, s.client, s.n, s.key, string_to_array(a.answer, '|') AS f
+        FROM audit.sent s JOIN audit.answers a USING (round, client, n)
+        WHERE s.kind = 'unlink' AND a.state = '00000')
+    SELECT round, client, n, key::bigint AS bank_transaction_id, f[2] AS result,
+           nullif(f[3], '')::bigint AS transaction_id, f[4]::bigint AS amount FROM rows;
     CREATE VIEW audit.expiry_answers AS
     WITH rows AS MATERIALIZED (
         SELECT s.round, s.client, s.n, string_to_array(a.answer, '|') AS f
@@ -222,24 +239,38 @@ my %wrong = (
     'a key that nobody sent is in the ledger' => q{
         SELECT t.id, t.idempotency_key FROM c360.wallet_transactions t
         WHERE t.idempotency_key IS NOT NULL
-          AND NOT EXISTS (SELECT FROM audit.sent s WHERE s.key = t.idempotency_key AND s.kind NOT IN ('ingest', 'expire'))},
+          AND NOT EXISTS (SELECT FROM audit.sent s WHERE s.key = t.idempotency_key AND s.kind NOT IN ('ingest', 'unlink', 'expire'))},
     'a movement has neither key nor transfer nor expired lot' => q{
         SELECT t.id, t.type FROM c360.wallet_transactions t LEFT JOIN c360.bank_links l ON l.id = t.bank_link_id
         WHERE t.idempotency_key IS NULL
-          AND NOT (t.type = 'DEPOSIT' AND l.id IS NOT NULL OR t.type = 'VIRTUAL_EXPIRE' AND t.credit_id IS NOT NULL)},
+          AND NOT (t.type = 'DEPOSIT' AND l.id IS NOT NULL
+                   OR t.type = 'ADJUSTMENT' AND t.source = 'BANK_UNLINK' AND l.unlinked_at IS NOT NULL OR t.type = 'VIRTUAL_EXPIRE' AND t.credit_id IS NOT NULL)},
     'an answered transfer is not in the books as it was answered' => q{
         SELECT a.* FROM audit.transfer_answers a
         LEFT JOIN c360.balance_history h ON h.sepay_id = a.sepay_id AND h.id = a.bank_transaction_id
         LEFT JOIN c360.bank_links l ON l.bank_transaction_id = h.id
         LEFT JOIN c360.wallet_transactions t
             ON t.bank_link_id = l.id AND t.type = 'DEPOSIT' AND t.id = a.transaction_id AND t.amount = a.amount
-        WHERE t.id IS NULL OR a.result NOT IN ('deposited', 'duplicate')},
+        WHERE t.id IS NULL AND NOT (a.result = 'duplicate' AND a.transaction_id IS NULL AND l.unlinked_at IS NOT NULL)
+           OR a.result NOT IN ('deposited', 'duplicate')},
+    'an answered unlink is not in the books as it was answered' => q{
+        SELECT a.* FROM audit.unlink_answers a
+        LEFT JOIN c360.bank_links l ON l.bank_transaction_id = a.bank_transaction_id AND l.unlinked_at IS NOT NULL
+        LEFT JOIN c360.wallet_transactions t
+            ON t.bank_link_id = l.id AND t.source = 'BANK_UNLINK' AND t.id = a.transaction_id AND t.real_change = - a.amount
+        WHERE t.id IS NULL OR a.result <> 'unlinked'},
+    'a link has ended without its row of the ledger, or the other way round' => q{
+        SELECT l.id FROM c360.bank_links l JOIN c360.balance_history h ON h.id = l.bank_transaction_id
+        LEFT JOIN c360.wallet_transactions t ON t.bank_link_id = l.id AND t.source = 'BANK_UNLINK'
+        WHERE (l.unlinked_at IS NOT NULL) <> (t.id IS NOT NULL) OR (t.id IS NOT NULL) <> (h.result = 'unlinked')},
+    'c360_reconcile_bank() finds something' => q{SELECT * FROM c360_reconcile_bank('2026-01-01', '2026-01-03')},
     'a transfer is stored, linked or deposited twice, or by halves' => q{
         SELECT h.sepay_id, count(*) FROM c360.balance_history h
         LEFT JOIN c360.bank_links l ON l.bank_transaction_id = h.id
-        LEFT JOIN c360.wallet_transactions t ON t.bank_link_id = l.id AND t.amount = h.transfer_amount
+        LEFT JOIN c360.wallet_transactions t
+            ON t.bank_link_id = l.id AND t.type = 'DEPOSIT' AND t.amount = h.transfer_amount
         GROUP BY h.sepay_id
-        HAVING count(*) <> 1 OR count(l.id) <> 1 OR count(t.id) <> 1 OR min(h.result) <> 'deposited'},
+        HAVING count(*) <> 1 OR count(l.id) <> 1 OR count(t.id) <> 1 OR min(h.result) NOT IN ('deposited', 'unlinked')},
     'a transfer that nobody sent is stored' => q{
         SELECT h.sepay_id FROM c360.balance_history h
         WHERE NOT EXISTS (SELECT FROM audit.sent s WHERE s.key = h.sepay_id::text AND s.kind = 'ingest')},
@@ -264,7 +295,7 @@ my %wrong = (
     'a call failed for a reason of its own' => q{
         SELECT s.*, a.state FROM audit.sent s JOIN audit.answers a USING (round, client, n)
         WHERE NOT (a.state = '00000' OR s.kind = 'withdraw' AND a.state IN ('PT402', 'PT404')
-                   OR s.kind = 'refund' AND a.state = 'PT409' OR s.kind = 'issue' AND a.state = '22023')},
+                   OR s.kind IN ('refund', 'unlink') AND a.state = 'PT409' OR s.kind = 'issue' AND a.state = '22023')},
     'c360_verify_wallets() finds something' => 'SELECT * FROM c360_verify_wallets()');
 
 # First of all every index must lead to every row, as what follows uses them.
@@ -299,6 +330,8 @@ sub repeat_lost_calls
     my @lost = rows_of($node, 'shop', qq{
         SELECT s.client, s.n, s.kind, s.key, s.call,
                CASE s.kind WHEN 'ingest' THEN (SELECT count(*) FROM c360.balance_history WHERE sepay_id::text = s.key)
+                    WHEN 'unlink' THEN (SELECT count(*) FROM c360.wallet_transactions
+                                        WHERE source = 'BANK_UNLINK' AND reference_id = s.key)
                     ELSE (SELECT count(*) FROM c360.wallet_transactions WHERE idempotency_key = s.key) END,
                EXISTS (SELECT FROM audit.sent e JOIN audit.answers f USING (round, client, n)
                        WHERE e.key = s.key AND f.state = '00000')
@@ -312,6 +345,7 @@ sub repeat_lost_calls
             or die "cannot read $row";
         my $how = "$kind $key, in the books $done times";
         my $counts = $kind eq 'ingest' ? "c360.balance_history WHERE sepay_id = $key"
+            : $kind eq 'unlink' ? "c360.wallet_transactions WHERE source = 'BANK_UNLINK' AND reference_id = '$key'"
             : "c360.wallet_transactions WHERE idempotency_key = '$key'";
 
         $lost++ if $answered eq 'f';
@@ -321,20 +355,21 @@ sub repeat_lost_calls
         my ($state, $answer) = call($session, $statement);
         my @again = call($session, $statement);
         my $repeated = defined $answer
-            && ($kind eq 'ingest' ? $answer =~ /\|duplicate\|/ : (split /\|/, $answer)[7] eq 't');
+            && ($kind eq 'unlink' ? 0 : $kind eq 'ingest' ? $answer =~ /\|duplicate\|/ : (split /\|/, $answer)[7] eq 't');
         if ($state eq '00000')
         {
             my ($count) = (call($session, "SELECT count(*) FROM $counts"))[1];
 
             push @wrong, "$how: repetition is " . ($repeated ? 'a repeated answer' : 'new') if $repeated != ($done > 0);
             push @wrong, "$how: $count rows after its repetition" if $count != 1;
+            push @wrong, "$how: unlinked again" if $kind eq 'unlink' && $again[0] ne 'PT409';
             push @wrong, "$how: the third call answers $again[1], the second $answer"
-                unless defined $again[1] && (split /\|/, $again[1])[0] eq (split /\|/, $answer)[0]
+                unless $kind eq 'unlink' || defined $again[1] && (split /\|/, $again[1])[0] eq (split /\|/, $answer)[0]
                 && $again[1] =~ ($kind eq 'ingest' ? qr/\|duplicate\|/ : qr/\|t\|/);
         }
         else
         {
-            push @wrong, "$how: repetition fails with $state" if $done > 0 || $state !~ /^(PT402|PT404|PT409|22023)$/;
+            push @wrong, "$how: repetition fails with $state" if $done > 0 && $kind ne 'unlink' || $state !~ /^(PT402|PT404|PT409|22023)$/;
         }
         $node->safe_psql('shop', qq{INSERT INTO audit.answers VALUES ($round, $client, $n, '$state', }
                 . (defined $answer ? "'$answer'" : 'NULL') . ')')
@@ -394,7 +429,7 @@ my @kinds = rows_of($node, 'shop', q{
     FROM audit.sent s LEFT JOIN audit.answers a USING (round, client, n) GROUP BY 1 ORDER BY 1});
 diag($_) foreach @kinds;
 diag("$lost calls lost their answer; $lost_done of them had happened");
-is(join(' ', map { /^(\w+)/ } grep { !/ 0 done/ } @kinds), 'deposit expire ingest issue refund withdraw',
+is(join(' ', map { /^(\w+)/ } grep { !/ 0 done/ } @kinds), 'deposit expire ingest issue refund unlink withdraw',
     'calls of every kind were done');
 cmp_ok($lost_done, '>', 0, 'answers were lost, of calls that happened');
 cmp_ok($lost - $lost_done, '>', 0, 'and of calls that did not');

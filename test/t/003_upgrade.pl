@@ -73,7 +73,8 @@ my @rows = (
         SELECT 'no such role', 'admin', 1, 1, 'an', '2026-01-01'} ],
     [ jobs => q{INSERT INTO c360.jobs (job, default_schedule, description, schedule, enabled, since, pg_cron_role)
         VALUES ('expire_credits', '1 * * * *', 'words of before', '7 * * * *', false, '2026-01-01', NULL),
-               ('carrier_deadlines', '1 * * * *', 'words of before', NULL, true, '2026-01-01', NULL)
+               ('carrier_deadlines', '1 * * * *', 'words of before', NULL, true, '2026-01-01', NULL),
+               ('process_bank', '1 * * * *', 'words of before', NULL, true, '2026-01-01', NULL)
         ON CONFLICT (job) DO UPDATE SET schedule = excluded.schedule, enabled = excluded.enabled} ],
     [ job_runs => q{INSERT INTO c360.job_runs (job, started_at, ended_at, rows, error, sqlstate, started_by)
         VALUES ('expire_credits', '2026-01-01', '2026-01-02', 3, NULL, NULL, 'worker'),

@@ -44,6 +44,24 @@ our @WRITES = (
         "transactionDate": "2026-01-02 03:04:05", "accountNumber": "75918", "transferType": "in",
         "transferAmount": 70000, "content": "0987654321 ck"}')} ],
     [ 'c360_create_qr_code', q{SELECT c360_create_qr_code('0912345678')} ],
+    [ 'c360_ingest_bank_transactions', q{SELECT c360_ingest_bank_transactions('[{"id": 2, "bank_brand_name": "ACB",
+        "transaction_date": "2026-01-02 03:04:06", "account_number": "75918", "amount_in": "80000.00", "amount_out": "0.00",
+        "transaction_content": "0987654321 va 0912345678"}, {"id": 3, "bank_brand_name": "ACB", "account_number": "75918",
+        "transaction_date": "2026-01-02 03:04:06", "amount_in": "90000.00", "transaction_content": "ck"}]')} ],
+    [ 'c360_skip_match', q{SELECT c360_skip_match(1, 'asked back')} ],
+    [ 'c360_undo_skip_match', q{SELECT c360_undo_skip_match(1)} ],
+    [ 'c360_resolve_match', q{SELECT c360_resolve_match(1, '0987654321')} ],
+    [ 'c360_link_transaction', q{SELECT c360_link_transaction(3, '0987654321')} ],
+    [ 'c360_unlink_transaction', q{SELECT c360_unlink_transaction(3, 'of somebody else')} ],
+    [ 'c360_process_bank', q{SELECT c360_process_bank()} ],
+    [ 'c360_rematch_transactions', q{SELECT c360_rematch_transactions('2026-01-01', '2026-01-31')} ],
+    [ 'c360_ignore_number', q{SELECT c360_ignore_number('1900 1234', 'hotline')} ],
+    [ 'c360_unignore_number', q{SELECT c360_unignore_number('1900 1234')} ],
+    [ 'c360_retire_qr_code', q{SELECT c360_get_or_create_customer('0977000004'), c360_retire_qr_code(c360_create_qr_code('0977000004'))} ],
+    [ 'c360_sepay_webhook', q{SELECT c360_set('sepay_api_key_hash', encode(sha256('key'), 'hex')),
+        set_config('request.headers', '{"authorization": "Apikey key"}', false),
+        c360_sepay_webhook('{"id": 4, "gateway": "ACB", "transactionDate": "2026-01-02 03:04:05", "accountNumber": "75918",
+        "transferType": "out", "transferAmount": 70000}')} ],
     [ 'c360_upsert_customer', q{SELECT c360_upsert_customer('0912345678', email => 'an@shop.vn')} ],
     [ 'c360_upsert_tpos_customer', q{SELECT c360_upsert_tpos_customer('0912345678', '{"Id": 7, "Name": "An"}')} ],
     [ 'c360_set_tier', q{SELECT c360_set_tier('0912345678', 'gold')} ],
@@ -65,6 +83,8 @@ our @WRITES = (
     [ 'c360_ticket_action', qq{SELECT c360_ticket_action('$first_ticket', 'wait_carrier', deadline => '2026-01-03')} ],
     [ 'c360_ticket_note', qq{SELECT c360_ticket_note('$first_ticket', 'called')} ],
     [ 'c360_escalate_deadlines', q{SELECT c360_escalate_deadlines()} ],
+    [ 'c360_recount_orders', q{SELECT c360_recount_orders()} ],
+    [ 'c360_recount_all', q{CALL c360_recount_all()} ],
     [ 'c360_resolve_ticket', qq{SELECT c360_resolve_ticket('$first_ticket')} ],
     [ 'c360_create_ticket', q{SELECT c360_create_ticket('0912345678', 'OTHER')} ],
     [ 'c360_delete_ticket', qq{SELECT c360_delete_ticket('} . ($first_ticket =~ s/1$/2/r) . q{')} ],
@@ -77,6 +97,7 @@ our @READS = (
     [ 'c360_balance_at', q{SELECT c360_balance_at('0912345678', now())} ],
     [ 'c360_expiring_credits', q{SELECT c360_expiring_credits()} ],
     [ 'c360_verify_wallets', q{SELECT c360_verify_wallets()} ],
+    [ 'c360_reconcile_bank', q{SELECT c360_reconcile_bank('2026-01-01', '2026-01-31')} ],
     [ 'c360_customer', q{SELECT c360_customer('0912345678')} ],
     [ 'c360_customers', q{SELECT c360_customers(ARRAY['0912345678', '0987654321'])} ],
     [ 'c360_recent_customers', q{SELECT c360_recent_customers()} ],
@@ -106,7 +127,8 @@ our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_cur
     c360_job_fail c360_sweep_job_runs c360_pg_cron_clock c360_pg_cron_put c360_set_pg_cron_role
     c360_schedule_jobs c360_make_customer c360_put_order c360_count_orders c360_insert_ticket c360_lock_ticket
     c360_require_move c360_write_ticket c360_step_ticket c360_require_accountant c360_lock_payee
-    c360_unused_compensation c360_raise_priorities c360_job_carrier_deadlines c360_ticket_fields);
+    c360_job_process_bank
+    c360_unused_compensation c360_raise_priorities c360_job_carrier_deadlines c360_ticket_fields c360_customers_to_count);
 
 # A cluster whose databases are UTF-8 and whose superuser is postgres, whatever
 # the environment says.

@@ -141,6 +141,7 @@ export const functions = {
     c360_delete_ticket: { args: async () => ({ ticket_code: await ticket(), reason: 'twice' }), answer: null,
         bad: [unknownTicket, tooLong('reason', 500)] },
     c360_escalate_deadlines: { args: () => ({}), answer: 'number' },
+    c360_recount_orders: { args: () => ({}), answer: 'number', bad: [[{ max_customers: 0 }, 400, '22023']] },
 
     // wallets
     c360_wallet: { args: async () => ({ phone: await customer() }), answer: 'object', bad: [invalidPhone, noPhone, unknownPhone] },
@@ -203,7 +204,7 @@ export const functions = {
         bad: [invalidPhone, noPhone, [{ bank_transaction_id: 999999 }, 404, 'PT404', 'bank_transaction_not_found']] },
     c360_unlink_transaction: { args: async () => ({ bank_transaction_id: await bankTransaction({ content: `CK ${newPhone()}` }),
         reason: 'somebody else paid' }), answer: 'object', bad: [[{ bank_transaction_id: 999999 }, 404, 'PT404', 'bank_transaction_not_found']] },
-    c360_resolve_match: { args: async () => ({ match_id: await pendingMatch(), phone: newPhone(), any_customer: true }), answer: 'object',
+    c360_resolve_match: { args: async () => ({ match_id: await pendingMatch(), phone: await customer(), any_customer: true }), answer: 'object',
         bad: [invalidPhone, noPhone, [{ match_id: 999999 }, 404, 'PT404', 'match_not_found']] },
     c360_skip_match: { args: async () => ({ match_id: await pendingMatch(), reason: 'not ours' }), answer: 'object',
         bad: [[{ match_id: 999999 }, 404, 'PT404', 'match_not_found']] },

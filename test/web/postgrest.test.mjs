@@ -61,7 +61,7 @@ before(async () => {
 }, { timeout: 60000 });
 
 after(async () => {
-    await api.program?.end();
+    await api.program?.end('SIGKILL');       // it might try a request again for ever
     await db?.end();
 });
 
@@ -405,7 +405,7 @@ test('an error of each class has its status', async () => {
     }
 });
 
-test('a lost race is a conflict, never 40001', async () => {
+test('a lost race is a conflict, never 40001', { timeout: 30000 }, async () => {
     const phone = await customer();
 
     for (const state of ['40001', '40P01'])
