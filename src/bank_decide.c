@@ -248,18 +248,23 @@ look_up_part(C360Store *store, Reading *reading, Seen *seen)
 	c360_scan_end(scan);
 }
 
+/* The number that a query of one row answers; 0 if NULL. */
 static int64
 answer_of(C360Query *query, int64 argument)
 {
 	Datum		values[1] = {Int64GetDatum(argument)};
 	int64		answer = 0;
 	bool		isnull;
+	Datum		value;
 
 	SPI_connect();
 	if (c360_query(query, values, NULL) == 1)
-		answer = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	{
+		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+		answer = isnull ? 0 : DatumGetInt64(value);
+	}
 	SPI_finish();
-	return isnull ? 0 : answer;
+	return answer;
 }
 
 /* Whether there are at most so many customers; see the head of this file. */

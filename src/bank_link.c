@@ -193,11 +193,11 @@ void
 c360_follow_decision(C360Store *store, const C360Transfer *transfer,
 					 const C360Decision *decision, C360BankResult *result)
 {
-	bool		by_code = decision->method != NULL && strcmp(decision->method, "qr_code") == 0;
-
 	result->result = decision->outcome;
 	if (strcmp(decision->outcome, "deposited") == 0)
 	{
+		bool		by_code = strcmp(decision->method, "qr_code") == 0;
+
 		link_to(lock_decided(store, decision, result), transfer, decision->method,
 				by_code ? decision->value : NULL, true, result);
 		c360_bank_announce(store, transfer, result, "bank.linked", decision->method, NULL);
@@ -344,20 +344,14 @@ is_listed(Jsonb *candidates, const char *phone, int64 customer_id)
 	return false;
 }
 
-/* Resolved to a listed customer, or to any, who exists then. */
 static void
-require_candidate(const Match *match, const char *phone, int64 customer_id, bool any_customer)
+refuse_customer(const char *phone)
 {
-	if (is_listed(match->candidates, phone, customer_id))
-		return;
-	if (!any_customer)
-		ereport(ERROR,
-				(errcode(ERRCODE_C360_CONFLICT),
-				 errmsg("customer is not a candidate"),
-				 errdetail("not_a_candidate: phone %s", phone),
-				 errhint("any_customer resolves to a customer whom the content does not lead to.")));
-	if (customer_id == 0)
-		c360_customer_unknown(phone);
+	ereport(ERROR,
+			(errcode(ERRCODE_C360_CONFLICT),
+			 errmsg("customer is not a candidate"),
+			 errdetail("not_a_candidate: phone %s", phone),
+			 errhint("any_customer resolves to a customer whom the content does not lead to.")));
 }
 
 /*
@@ -503,17 +497,17 @@ resolve_match(PG_FUNCTION_ARGS)
 	C360Transfer transfer;
 	Match		match;
 	C360Row    *row = lock_match(store, id, &transfer, &match);
-	int64		customer_id = c360_customer_by_phone(store, phone);
+	bool		listed = is_listed(match.candidates, phone, c360_customer_by_phone(store, phone));
 	C360BankResult result = result_of(&transfer);
 
 	require_pending(&match);
-	require_candidate(&match, phone, customer_id, any_customer);
-	any_customer = any_customer && !is_listed(match.candidates, phone, customer_id);
+	if (!listed && !any_customer)
+		refuse_customer(phone);
 	link_to(lock_payee(store, phone, NULL, &result), &transfer, "resolved", NULL, true, &result);
-	set_match("match", id, "resolved", result.customer_id, any_customer, note);
+	set_match("match", id, "resolved", result.customer_id, !listed, note);
 	c360_record_result(store, row, result.result, NULL);
 	c360_bank_announce(store, &transfer, &result, "bank.resolved",
-					   any_customer ? "any_customer" : "resolved", note);
+					   listed ? "resolved" : "any_customer", note);
 	c360_store_close(store);
 	return c360_bank_answer(fcinfo, &result);
 }

@@ -17,6 +17,7 @@
 #include "commit.h"
 #include "hook.h"
 #include "jobs.h"
+#include "rfm.h"
 #include "ignored.h"
 #include "settings.h"
 #include "shared.h"
@@ -38,6 +39,7 @@ _PG_init(void)
 		return;
 	c360_storage_init();
 	c360_settings_init();
+	c360_rfm_init();
 	c360_ignored_init();
 	c360_commit_init();
 	c360_jobs_init();

@@ -20,6 +20,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_relation.h"
+#include "storage/buffile.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
@@ -242,6 +243,18 @@ c360_timeline(void)
 	if (RecoveryInProgress())
 		(void) GetXLogReplayRecPtr(&timeline);
 	return timeline;
+#endif
+}
+
+/* All of it, or an error. */
+static inline void
+c360_read_file(BufFile *file, void *data, size_t size)
+{
+#if PG_VERSION_NUM >= 160000
+	BufFileReadExact(file, data, size);
+#else
+	if (BufFileRead(file, data, size) != size)
+		elog(ERROR, "could not read a temporary file");
 #endif
 }
 

@@ -92,6 +92,8 @@ take(const char *name, char *value)
 		current.stream_pass_hours = to_int64(value);
 	else if (strcmp(name, "create_customer_from_transfer") == 0)
 		current.create_customer_from_transfer = strcmp(value, "true") == 0;
+	else if (strcmp(name, "rfm_frequency_window") == 0)
+		current.rfm_frequency_window = to_int64(value);
 	else if (strcmp(name, "part_match_max_chance") == 0)
 		current.part_match_max_chance = DatumGetFloat8(DirectFunctionCall1(float8in, CStringGetDatum(value)));
 	else if (strcmp(name, "sepay_api_key_hash") == 0)

@@ -19,6 +19,7 @@ typedef struct C360Settings
 	bool		notify_payload_ids;
 	int64		stream_pass_hours;
 	bool		create_customer_from_transfer;
+	int64		rfm_frequency_window;	/* days */
 	double		part_match_max_chance;
 	char	   *sepay_api_key_hash; /* SHA-256 in hexadecimal; empty = not set */
 	List	   *authenticator_roles;	/* of char * */

@@ -235,6 +235,8 @@ BEGIN
     UPDATE c360.customers AS c SET tier = c360_set_tier.tier, tier_locked = wanted_lock, updated_at = clock_timestamp(),
         blacklisted_at = CASE WHEN c360_set_tier.tier = 'blacklist' THEN coalesce(c.blacklisted_at, now()) END
     WHERE c.id = old.id;
+    -- what is not locked follows the scores again
+    INSERT INTO c360.rfm_queue (customer_id) VALUES (old.id);
     PERFORM @extschema@.c360_write_activity('customers',
         CASE WHEN old.tier = c360_set_tier.tier THEN 'customer.updated' ELSE 'customer.tier_changed' END,
         old.id, 'customer', old.id::text,
@@ -462,7 +464,7 @@ DECLARE
     sees_money constant boolean := coalesce(@extschema@.c360_level() <> 'viewer', false);
     customer jsonb;
     wallet jsonb;
-    rfm jsonb;          -- scores are not kept yet
+    rfm jsonb;
     tickets jsonb;
     activities jsonb;
     notes jsonb;
@@ -502,6 +504,16 @@ BEGIN
               FROM c360.virtual_credits v WHERE v.customer_id = wanted AND v.status = 'ACTIVE') AS l
         LEFT JOIN c360.customer_wallets w ON w.customer_id = wanted;
     END IF;
+    SELECT jsonb_build_object(
+               'r', s.r, 'f', s.f, 'm', s.m, 'overall', round((s.r + s.f + s.m) / 3.0, 2), 'segment', s.segment,
+               'frequency', s.frequency, 'monetary', CASE WHEN sees_money THEN s.monetary END, 'last_order_on', s.last_on,
+               'previous_segment', h.from_segment, 'segment_since', h.at)
+    INTO rfm
+    FROM c360.customer_rfm s
+    LEFT JOIN LATERAL (SELECT k.from_segment, k.at FROM c360.rfm_history k
+                       WHERE k.customer_id = wanted AND k.from_segment IS DISTINCT FROM k.to_segment
+                       ORDER BY k.id DESC LIMIT 1) h ON true
+    WHERE s.customer_id = wanted;
     -- one pass over his tickets; of those that are long closed only the count is told
     SELECT jsonb_build_object(
                'total', count(*), 'open', count(*) FILTER (WHERE t.is_open),
@@ -544,7 +556,7 @@ COMMENT ON FUNCTION @extschema@.c360_customer(text) IS
 'All about one customer in one call: profile with order statistics, wallet with its ACTIVE lots, scores, tickets, timeline, notes.
 
 phone: any spelling.
-Answer: an object with the keys customer (with former_phones and orders), wallet (null for callers below agent), rfm (null without a score), tickets (total, open, by_status, open_tickets, the last 10), activities (the last 20; what concerns wallets and bank, and the amounts of orders, are left out for callers below agent), notes (pinned first, then newest first, 50 at most); amounts in đồng.
+Answer: an object with the keys customer (with former_phones and orders), wallet (null for callers below agent), rfm (as of the last refresh; null without a score), tickets (total, open, by_status, open_tickets, the last 10), activities (the last 20; what concerns wallets and bank, and the amounts of orders, are left out for callers below agent), notes (pinned first, then newest first, 50 at most); amounts in đồng.
 Errors: PT404 customer_not_found; 22004 missing_argument; 22023 invalid_phone; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_export_customer(phone text) RETURNS jsonb
@@ -571,6 +583,9 @@ BEGIN
         'orders', (SELECT coalesce(jsonb_agg(to_jsonb(o) - '{customer_id,xact}'::text[] ORDER BY o.ordered_at, o.id), '[]')
                    FROM c360.customer_orders o WHERE o.customer_id = c.id),
         'order_totals', (SELECT to_jsonb(o) - 'customer_id' FROM c360.customer_order_totals o WHERE o.customer_id = c.id),
+        'rfm', (SELECT to_jsonb(s) - '{customer_id,next_on}'::text[] FROM c360.customer_rfm s WHERE s.customer_id = c.id),
+        'rfm_history', (SELECT coalesce(jsonb_agg(to_jsonb(r) - '{id,customer_id}'::text[] ORDER BY r.id), '[]')
+                        FROM c360.rfm_history r WHERE r.customer_id = c.id),
         'tickets', (SELECT coalesce(jsonb_agg(to_jsonb(k) - 'customer_id'
                                || jsonb_build_object('history', (SELECT coalesce(jsonb_agg(to_jsonb(h) - 'ticket_id' ORDER BY h.id), '[]')
                                                                  FROM c360.ticket_history h WHERE h.ticket_id = k.id))
@@ -600,7 +615,7 @@ COMMENT ON FUNCTION @extschema@.c360_export_customer(text) IS
 'Everything that is kept of one customer, as one object, to be handed out to him.
 
 phone: any spelling.
-Answer: an object with the keys customer, former_phones, wallet, credits, wallet_transactions (with lots), orders, order_totals, tickets (with history), notes, bank_transactions (link, transaction, differences; of a transfer that is another''s now only the link), qr_codes, activities; amounts in đồng.
+Answer: an object with the keys customer, former_phones, wallet, credits, wallet_transactions (with lots), orders, order_totals, rfm, rfm_history, tickets (with history), notes, bank_transactions (link, transaction, differences; of a transfer that is another''s now only the link), qr_codes, activities; amounts in đồng.
 Errors: PT404 customer_not_found; 22004 missing_argument; 22023 invalid_phone; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_erase_customer(phone text, reason text) RETURNS void

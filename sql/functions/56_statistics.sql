@@ -121,6 +121,7 @@ DECLARE
     tickets jsonb;
     wallets jsonb;
     bank jsonb;
+    rfm jsonb;
 BEGIN
     PERFORM @extschema@.c360_become_owner();
     -- EXECUTE lets the server use parallel workers, which it does not for INTO alone.
@@ -190,14 +191,17 @@ BEGIN
         INTO bank FROM c360.balance_history b
         WHERE b.transaction_date >= midnight AND b.transaction_date < tomorrow;
     END IF;
+    SELECT CASE WHEN count(*) > 0 THEN jsonb_build_object('segments', jsonb_object_agg(n.segment, n.customers)) END INTO rfm
+    FROM (SELECT k.segment, sum(k.customers) AS customers FROM c360.rfm_counts k
+          GROUP BY k.segment HAVING sum(k.customers) > 0) n;
     RETURN jsonb_build_object('at', this_moment, 'date', today, 'customers', customers, 'orders', orders,
                               'tickets', tickets, 'wallets', wallets, 'bank', bank,
-                              'rfm', NULL);    -- until there are scores
+                              'rfm', rfm);
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_dashboard() IS
 'The shop at a glance, as of now; today is the shop''s (Asia/Ho_Chi_Minh).
 
-Answer: object of at, date, customers {total, new_today, by_tier, by_status}, orders {today, amount_today}, tickets {total, open, overdue, created_today, completed_today, by_status}, wallets {balance, virtual_balance, with_balance, with_virtual, frozen, today {type: {transactions, amount}}, expiring_7_days {credits, amount}}, bank {transactions_today, in_today, out_today, pending, undecided} and rfm (NULL without scores). Amounts in đồng; amount_today, wallets and bank are NULL for callers below agent. Deleted tickets are left out.
+Answer: object of at, date, customers {total, new_today, by_tier, by_status}, orders {today, amount_today}, tickets {total, open, overdue, created_today, completed_today, by_status}, wallets {balance, virtual_balance, with_balance, with_virtual, frozen, today {type: {transactions, amount}}, expiring_7_days {credits, amount}}, bank {transactions_today, in_today, out_today, pending, undecided} and rfm {segments {segment: customers}} (as of the last refresh; NULL without scores). Amounts in đồng; amount_today, wallets and bank are NULL for callers below agent. Deleted tickets are left out.
 Errors: 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_ticket_metrics(days integer DEFAULT 30) RETURNS jsonb

@@ -71,9 +71,9 @@ AS 'MODULE_PATHNAME', 'c360_resolve_match';
 COMMENT ON FUNCTION @extschema@.c360_resolve_match(bigint, text, boolean, text) IS
 'Says whose a transfer is that waits for it, links and deposits it.
 
-match_id: of c360_pending_match_list. phone: of a customer whom the match lists, or a phone that it lists, whose customer is created then. any_customer: any existing customer will do; that he was not listed is recorded. note: 2,000 characters.
+match_id: of c360_pending_match_list. phone: of a customer whom the match lists, or a phone that it lists; an unknown one creates the customer. any_customer: any other customer will do; that he was not listed is recorded. note: 2,000 characters.
 Answer: c360_bank_result: deposited.
-Errors: PT404 match_not_found, customer_not_found; PT409 already_resolved, match_skipped, not_a_candidate, already_linked; 22004 missing_argument; 22023 invalid_phone; 22001 too_long; 22003 overflow; 25006 read only; 55000 not installed.';
+Errors: PT404 match_not_found; PT409 already_resolved, match_skipped, not_a_candidate, already_linked; 22004 missing_argument; 22023 invalid_phone; 22001 too_long; 22003 overflow; 25006 read only; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_skip_match(match_id bigint, reason text) RETURNS @extschema@.c360_bank_result
 LANGUAGE c VOLATILE PARALLEL UNSAFE

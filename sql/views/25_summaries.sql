@@ -9,7 +9,7 @@ CREATE OR REPLACE VIEW @extschema@.customer_360_summary AS
            coalesce(o.total, 0) AS total_orders,
            CASE WHEN (SELECT @extschema@.c360_sees_money()) THEN coalesce(o.spent, 0) END AS total_spent,
            round(100.0 * o.decided_returned / nullif(o.decided, 0), 2) AS return_rate,
-           NULL::text AS rfm_segment,      -- until there are scores
+           s.segment AS rfm_segment,
            CASE WHEN (SELECT @extschema@.c360_sees_money()) THEN coalesce(w.balance, 0) END AS wallet_balance,
            CASE WHEN (SELECT @extschema@.c360_sees_money()) THEN coalesce(w.virtual_balance, 0) END
                AS wallet_virtual_balance,
@@ -27,6 +27,7 @@ CREATE OR REPLACE VIEW @extschema@.customer_360_summary AS
     FROM c360.customers c
     LEFT JOIN c360.customer_order_totals o ON o.customer_id = c.id + 0
     LEFT JOIN c360.customer_wallets w ON w.customer_id = c.id + 0
+    LEFT JOIN c360.customer_rfm s ON s.customer_id = c.id + 0
     WHERE c.erased_at IS NULL AND @extschema@.c360_version() IS NOT NULL;
 COMMENT ON VIEW @extschema@.customer_360_summary IS
     'One row a customer: who he is, his orders, wallet, open tickets and last interaction
@@ -34,6 +35,7 @@ Amounts in đồng; NULL for callers below agent. A customer without orders or m
 COMMENT ON COLUMN @extschema@.customer_360_summary.total_orders IS 'orders that are not cancelled';
 COMMENT ON COLUMN @extschema@.customer_360_summary.total_spent IS 'đồng, of orders neither cancelled nor returned';
 COMMENT ON COLUMN @extschema@.customer_360_summary.return_rate IS 'percent of his decided orders that were returned; NULL without any';
+COMMENT ON COLUMN @extschema@.customer_360_summary.rfm_segment IS 'of the last refresh; NULL without a score';
 COMMENT ON COLUMN @extschema@.customer_360_summary.wallet_balance IS 'real money, đồng';
 COMMENT ON COLUMN @extschema@.customer_360_summary.wallet_virtual_balance IS 'đồng left of ACTIVE credits, overdue ones not yet expired included';
 COMMENT ON COLUMN @extschema@.customer_360_summary.wallet_total IS 'wallet_balance and wallet_virtual_balance together';
@@ -67,7 +69,7 @@ CREATE OR REPLACE VIEW @extschema@.customer_activity_summary AS
                 CROSS JOIN LATERAL (SELECT t.amount FROM c360.wallet_transactions t
                                     WHERE t.bank_link_id = l.id AND t.type = 'DEPOSIT' LIMIT 1) d
                 WHERE l.customer_id = c.id) END AS bank_deposit_count,
-           NULL::smallint AS r, NULL::smallint AS f, NULL::smallint AS m, NULL::text AS rfm_segment,    -- until there are scores
+           s.r, s.f, s.m, s.segment AS rfm_segment,
            o.last_order_at,
            coalesce(o.total, 0) AS total_orders,
            CASE WHEN (SELECT @extschema@.c360_sees_money()) THEN coalesce(o.spent, 0) END AS total_spent,
@@ -78,6 +80,7 @@ CREATE OR REPLACE VIEW @extschema@.customer_activity_summary AS
     FROM c360.customers c
     LEFT JOIN c360.customer_order_totals o ON o.customer_id = c.id + 0
     LEFT JOIN c360.customer_wallets w ON w.customer_id = c.id + 0
+    LEFT JOIN c360.customer_rfm s ON s.customer_id = c.id + 0
     WHERE c.erased_at IS NULL AND @extschema@.c360_version() IS NOT NULL;
 COMMENT ON VIEW @extschema@.customer_activity_summary IS
     'One row a customer: wallet, credits, tickets, bank deposits, orders and scores side by side

@@ -4,16 +4,18 @@
 # synchronous_commit and full_page_writes on); several rounds in turn, medians.
 #
 #   ROUNDS=3 SECONDS_EACH=10 CLIENTS=16 make bench
-#   WHAT="withdraw cpu lots expire phone bank events shop" make bench      only these parts
+#   WHAT="withdraw cpu lots expire phone bank events shop rfm" make bench      only these parts
 #   EVENTS=1000000          how many events a reader is behind
 #   CUSTOMERS=1000000       of the shop, with three times as many orders and as many tickets;
 #                           and how many customers parts of phones are looked for among
+#   RFM_CUSTOMERS=1000000 RFM_ORDERS=10000000   whom the part rfm scores
 set -eu
 cd "$(dirname "$0")"
 export LC_ALL=C.UTF-8
 rounds=${ROUNDS:-3} seconds=${SECONDS_EACH:-10} clients=${CLIENTS:-16}
-what=${WHAT:-withdraw cpu lots expire phone bank events shop}
+what=${WHAT:-withdraw cpu lots expire phone bank events shop rfm}
 events=${EVENTS:-1000000} customers=${CUSTOMERS:-1000000}
+rfm_customers=${RFM_CUSTOMERS:-1000000} rfm_orders=${RFM_ORDERS:-10000000}
 
 if [ -z "${C360_BENCH_CLUSTER:-}" ]; then
     exec env C360_BENCH_CLUSTER=1 pg_virtualenv -t -v "${PG_MAJOR:-15}" \
@@ -27,7 +29,7 @@ sql() { psql -X -q -At -v ON_ERROR_STOP=1 -d bench "$@"; }
 # user time of a backend, hundredths of a second
 cpu="(string_to_array(pg_read_file('/proc/self/stat', 0, 1000), ' '))[14]::bigint"
 
-if [ "$what" != shop ]; then
+if [ "$what" != shop ] && [ "$what" != rfm ]; then
     echo "preparing: 100,000 wallets on both sides" >&2
     createdb bench
     sql -f peers.sql >/dev/null
@@ -422,6 +424,50 @@ SQL
         done
     done
     row "c360_create_ticket at $clients clients, against a bare INSERT into the table ($(median <"$dir/ticket_floor" | cut -d. -f1)/s)" "$(paste "$dir/ticket" "$dir/ticket_floor" | awk '{print $1 / $2}' | median | cut -c1-4)" "≥ 0.5"
+# Scores. What a day changes, and a hundredth of the customers with new orders.
+
+measure_rfm() {
+    local dir alone beside
+    dir=$(mktemp -d)
+    rfm() { psql -X -q -At -v ON_ERROR_STOP=1 -d rfm "$@"; }
+    took() {
+        local start
+        start=$(date +%s.%N)
+        rfm -c "$1" >/dev/null
+        awk -v s="$start" -v e="$(date +%s.%N)" 'BEGIN {printf "%.1f", e - s}'
+    }
+    value() { awk -F'|' -v what="$1" '$1 == what {print $2}' "$dir/times"; }
+    echo "preparing: $rfm_customers customers, $rfm_orders orders" >&2
+    createdb rfm
+    rfm -c 'CREATE EXTENSION c360' -c 'SELECT c360_install()' >/dev/null
+    rfm -v customers="$rfm_customers" -v orders="$rfm_orders" -f rfm_load.sql >/dev/null
+    row "first refresh of $rfm_customers customers with $rfm_orders orders: everything is new" \
+        "$(took 'SELECT c360_refresh_rfm()') s" ""
+    rfm -v touched=$((rfm_customers / 100)) -v sample=$((rfm_customers / 50)) -f rfm.sql 2>/dev/null >"$dir/times"
+    row "full refresh of a new day, $(value changed | cut -d. -f1) rows and $(value 'new tiers' | cut -d. -f1) tiers change: $(value full) s, against GROUP BY ($(value group) s) and UPDATE of the same rows ($(value update) s) and tiers ($(value 'update tiers') s)" \
+        "$(awk -v f="$(value full)" -v g="$(value group)" -v u="$(value update)" -v t="$(value 'update tiers')" 'BEGIN {printf "%.2f", f / (g + u + t)}') ×" "≤ 1.3 ×"
+    row "full refresh that changes nothing against GROUP BY alone" "$(ratio "$(value 'full, nothing changes')" "$(value group)") ×" ""
+    row "incremental, $(value examined | cut -d. -f1) customers of this month with new or changed orders: $(value incremental) s, against full" \
+        "$(ratio "$(value incremental)" "$(value full)")" "≤ 0.05"
+    row "as many customers at random, nearly all of whom change their tier: $(value 'at random') s, against full" \
+        "$(ratio "$(value 'at random')" "$(value full)")" ""
+    row "incremental of the next day, $(value due | cut -d. -f1) customers due: $(value 'incremental, a day later') s, against full" \
+        "$(ratio "$(value 'incremental, a day later')" "$(value full)")" ""
+    row "calling a PL/pgSQL function for each of all ($(value 'one by one') s for a fiftieth) against full" \
+        "$(awk -v o="$(value 'one by one')" -v f="$(value full)" 'BEGIN {printf "%.1f", 50 * o / f}') ×" "15 ×"
+    # another client that changes the customers who are scored
+    (cd "$dir" && pgbench -n -M prepared -c 1 -T 5 -D customers="$rfm_customers" -l --log-prefix=alone -f "$OLDPWD/rfm_client.sql" rfm >/dev/null 2>&1)
+    rfm -c "SELECT c360_set('rfm_frequency_window', '60')" >/dev/null
+    (cd "$dir" && exec pgbench -n -M prepared -c 1 -T 3600 -D customers="$rfm_customers" -l --log-prefix=beside -f "$OLDPWD/rfm_client.sql" rfm >/dev/null 2>&1) &
+    beside=$!
+    row "CALL c360_refresh_rfm_all() after a change of rules" \
+        "$(took 'CALL c360_refresh_rfm_all()') s" ""
+    kill $beside
+    wait $beside 2>/dev/null || true
+    for alone in alone beside; do
+        cat "$dir/$alone".* | awk '{if ($3 > m) m = $3} END {print m / 1000}' >"$dir/wait_$alone"
+    done
+    row "longest wait of another client meanwhile (alone: $(cut -c1-5 <"$dir/wait_alone") ms)" "$(cut -c1-5 <"$dir/wait_beside") ms" "50 ms"
     rm -rf "$dir"
 }
 

@@ -142,6 +142,18 @@ SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
     ('c360_recount_orders', '(after_id bigint DEFAULT 0, max_customers integer DEFAULT 1000) -> bigint')
 ) AS t (name, expected);
 
+-- Scores
+SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
+    ('c360_calculate_rfm', '(phone text) -> TABLE(recency_days integer, frequency integer, monetary bigint,'
+        ' r smallint, f smallint, m smallint, overall numeric, segment text, tier text)'),
+    ('c360_update_rfm', '(phone text) -> TABLE(recency_days integer, frequency integer, monetary bigint,'
+        ' r smallint, f smallint, m smallint, overall numeric, segment text, tier text)'),
+    ('c360_refresh_rfm', '("full" boolean DEFAULT false) -> TABLE(examined bigint, changed bigint, distribution jsonb)'),
+    ('c360_analyze_rfm', '(phone text) -> jsonb'),
+    ('c360_update_rfm_threshold', '(metric text, score integer, min_value bigint, description text DEFAULT NULL::text) -> void'),
+    ('c360_rfm_movement', '(from_date date, to_date date) -> TABLE(from_segment text, to_segment text, customers bigint)')
+) AS t (name, expected);
+
 -- Events
 SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
     ('c360_events_since', '(after text DEFAULT NULL::text, channels text[] DEFAULT NULL::text[],'
@@ -228,12 +240,14 @@ FROM unnest(ARRAY['c360_install', 'c360_set', 'c360_grant', 'c360_revoke', 'c360
                   'c360_upsert_customer', 'c360_upsert_tpos_customer', 'c360_set_tier', 'c360_set_status',
                   'c360_change_phone', 'c360_add_note', 'c360_erase_customer', 'c360_recount_orders', 'c360_recount_all',
                   'c360_get_or_create_customer', 'c360_perform_job', 'c360_run_job', 'c360_set_job',
-                  'c360_schedule_jobs', 'c360_unschedule_jobs', 'c360_open_stream']) AS name;
+                  'c360_schedule_jobs', 'c360_unschedule_jobs', 'c360_open_stream',
+                  'c360_update_rfm', 'c360_refresh_rfm', 'c360_refresh_rfm_all', 'c360_update_rfm_threshold']) AS name;
 SELECT is(pg_temp.declared(name), 'stable unsafe', name || ' only reads')
 FROM unnest(ARRAY['c360_wallet', 'c360_wallets', 'c360_wallet_transactions', 'c360_balance_at',
                   'c360_expiring_credits', 'c360_verify_wallets', 'c360_reconcile_bank', 'c360_events_since', 'c360_events',
                   'c360_dashboard', 'c360_ticket_metrics', 'c360_wallet_summary', 'c360_daily_summary',
-                  'c360_consolidated_transactions']) AS name;
+                  'c360_consolidated_transactions',
+                  'c360_calculate_rfm', 'c360_analyze_rfm', 'c360_rfm_movement']) AS name;
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE provolatile = 'v' AND proparallel <> 'u'$$,
                 'what writes is parallel unsafe');
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE provolatile = 'i' AND proparallel <> 's'$$,
@@ -252,7 +266,7 @@ SELECT is_empty($$SELECT r.name FROM pg_temp.routines r JOIN pg_language l ON l.
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE prokind = 'p' AND (prosecdef OR proconfig IS NOT NULL)$$,
                 'procedures that commit have neither SECURITY DEFINER nor SET');
 SELECT is((SELECT prokind::text FROM pg_temp.routines WHERE routines.name = wanted), 'p', wanted || ' is a procedure')
-FROM unnest(ARRAY['c360_expire_all', 'c360_recount_all', 'c360_perform_job']) AS wanted;
+FROM unnest(ARRAY['c360_expire_all', 'c360_recount_all', 'c360_perform_job', 'c360_refresh_rfm_all']) AS wanted;
 SELECT is((SELECT prosecdef FROM pg_temp.routines WHERE routines.name = wanted), false,
           wanted || ' has the rights of its caller')
 FROM unnest(ARRAY['c360_install', 'c360_grant', 'c360_revoke', 'c360_schedule_jobs', 'c360_unschedule_jobs', 'c360_set_job', 'c360_pg_cron_put']) AS wanted;
@@ -299,6 +313,8 @@ SELECT set_eq($$SELECT t.tgrelid::regclass::text, t.tgname::text FROM pg_trigger
                 WHERE n.nspname = 'c360' AND NOT t.tgisinternal$$,
               $$VALUES ('c360.settings', 'settings_changed'),
                        ('c360.jobs', 'jobs_changed'),
+                       ('c360.rfm_config', 'rfm_config_changed'),
+                       ('c360.rfm_segments', 'rfm_segments_changed'),
                        ('c360.transfer_ignored', 'ignored_changed'),
                        ('c360.wallet_transactions', 'ledger_guard'),
                        ('c360.wallet_transactions', 'ledger_truncate_guard'),

@@ -212,7 +212,6 @@ SELECT is(pg_temp.failure(call), expected, call) FROM (VALUES
     ('SELECT c360_resolve_match(0, ''0961220001'')', 'PT404 match_not_found'), ('SELECT c360_resolve_match(9223372036854775807, ''0961220001'')', 'PT404 match_not_found'),
     (format('SELECT c360_resolve_match(%s, ''x'')', :m), '22023 invalid_phone'), (format('SELECT c360_resolve_match(%s, ''0961330002'')', :m), 'PT409 not_a_candidate'),
     (format('SELECT c360_resolve_match(%s, ''0962000077'')', :m), 'PT409 not_a_candidate'),
-    (format('SELECT c360_resolve_match(%s, ''0962000077'', true)', :m), 'PT404 customer_not_found'),
     (format('SELECT c360_resolve_match(%s, ''0961220001'', false, repeat(''x'', 2001))', :m), '22001 too_long'),
     ('SELECT c360_skip_match(NULL, ''x'')', '22004 missing_argument'), (format('SELECT c360_skip_match(%s, NULL)', :m), '22004 missing_argument'),
     (format('SELECT c360_skip_match(%s, '' '')', :m), '22023 blank'), ('SELECT c360_skip_match(0, ''x'')', 'PT404 match_not_found'),
@@ -226,6 +225,8 @@ SELECT is(pg_temp.failure(call), expected, call) FROM (VALUES
 SELECT is(pg_temp.said(c360_resolve_match(pg_temp.match_of(201), '0962000088')), 'deposited 0962000088 paid created', 'to a phone it lists: created');
 SELECT is(pg_temp.said(c360_resolve_match(pg_temp.match_of(202), '0961330002', true)), 'deposited 0961330002 paid', 'to any customer');
 SELECT is(pg_temp.said(c360_resolve_match(pg_temp.match_of(203), '0961220001', true)), 'deposited 0961220001 paid', 'to a listed one, any allowed');
+SELECT is(pg_temp.take(206, '0961220001 0361440001'), 'pending', 'another one');
+SELECT is(pg_temp.said(c360_resolve_match(pg_temp.match_of(206), '0962000077', true)), 'deposited 0962000077 paid created', 'to a new customer, any allowed');
 SELECT is((SELECT string_agg(any_customer::text, ' ' ORDER BY id) FROM c360.pending_customer_matches WHERE id IN (pg_temp.match_of(202), pg_temp.match_of(203))), 'true false', 'which is recorded');
 SELECT is(pg_temp.said(c360_skip_match(pg_temp.match_of(204), 'asked back')), 'skipped', 'skipped');
 SELECT is((SELECT concat_ws(' ', result, link_status) FROM c360_bank_transaction_list WHERE sepay_id = 204), 'skipped unlinked', 'the list says so');

@@ -74,13 +74,22 @@ my @rows = (
     [ jobs => q{INSERT INTO c360.jobs (job, default_schedule, description, schedule, enabled, since, pg_cron_role)
         VALUES ('expire_credits', '1 * * * *', 'words of before', '7 * * * *', false, '2026-01-01', NULL),
                ('carrier_deadlines', '1 * * * *', 'words of before', NULL, true, '2026-01-01', NULL),
-               ('process_bank', '1 * * * *', 'words of before', NULL, true, '2026-01-01', NULL)
+               ('process_bank', '1 * * * *', 'words of before', NULL, true, '2026-01-01', NULL),
+               ('refresh_rfm', '1 * * * *', 'words of before', NULL, true, '2026-01-01', NULL)
         ON CONFLICT (job) DO UPDATE SET schedule = excluded.schedule, enabled = excluded.enabled} ],
     [ job_runs => q{INSERT INTO c360.job_runs (job, started_at, ended_at, rows, error, sqlstate, started_by)
         VALUES ('expire_credits', '2026-01-01', '2026-01-02', 3, NULL, NULL, 'worker'),
                ('expire_credits', '2026-01-03', '2026-01-04', 0, 'no', 'XX000', 'an')} ],
     [ audit_logs => q{INSERT INTO c360.audit_logs (at, function, sqlstate, message, detail, actor, session_user_name)
         VALUES ('2026-01-01', 'c360_wallet', 'PT404', 'no such customer', NULL, 'an', 'an')} ],
+    [ consumers => q{INSERT INTO c360.consumers (name, history, snapshot, state)
+        VALUES ('old', 'another', '3:5:4', '{"day": "2026-01-01"}')} ],
+    [ customer_rfm => q{INSERT INTO c360.customer_rfm (customer_id, monetary, frequency, last_on, next_on, r, f, m, segment)
+        VALUES (1, 5000, 1, '2026-01-01', '2026-01-09', 5, 1, 1, 'New_Customer')} ],
+    [ rfm_history => q{INSERT INTO c360.rfm_history (customer_id, day, to_segment, from_tier, to_tier)
+        VALUES (1, '2026-01-01', 'New_Customer', 'new', 'new')} ],
+    [ rfm_counts => q{INSERT INTO c360.rfm_counts (segment, customers) VALUES ('New_Customer', 1)} ],
+    [ rfm_queue => q{INSERT INTO c360.rfm_queue (customer_id) VALUES (1)} ],
     [ event_epochs => q{INSERT INTO c360.event_epochs
             (number, epoch, system_identifier, database_id, ticks_id, timeline, first_tick)
         VALUES (1, 4711, 4712, 5, 6, 1, 1)} ],

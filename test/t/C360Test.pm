@@ -78,6 +78,10 @@ our @WRITES = (
     [ 'c360_unschedule_jobs', q{SELECT c360_unschedule_jobs()} ],
     [ 'c360_open_stream', q{SELECT c360_open_stream('{wallets,wallet:0912345678}')} ],
     [ 'c360_record_order', q{SELECT c360_record_order('0912345678', 'DH1', 200000, '2026-01-02', 'delivered')} ],
+    [ 'c360_update_rfm', q{SELECT c360_update_rfm('0912345678')} ],
+    [ 'c360_refresh_rfm', q{SELECT c360_refresh_rfm()} ],
+    [ 'c360_refresh_rfm_all', q{CALL c360_refresh_rfm_all(true)} ],
+    [ 'c360_update_rfm_threshold', q{SELECT c360_update_rfm_threshold('recency', 4, 8)} ],
     [ 'c360_create_ticket', q{SELECT c360_create_ticket('0912345678', 'HOAN', 'DH1', refund_amount => 1000)} ],
     [ 'c360_update_ticket', qq{SELECT c360_update_ticket('$first_ticket', '{"subject": "broken"}')} ],
     [ 'c360_ticket_action', qq{SELECT c360_ticket_action('$first_ticket', 'wait_carrier', deadline => '2026-01-03')} ],
@@ -115,12 +119,16 @@ our @READS = (
     [ 'c360_events', q{SELECT c360_events()} ],
     [ 'c360_statistics', q{SELECT c360_statistics()} ],
     [ 'c360_ticket', qq{SELECT c360_ticket('$first_ticket')} ],
+    [ 'c360_calculate_rfm', q{SELECT c360_calculate_rfm('0912345678')} ],
+    [ 'c360_analyze_rfm', q{SELECT c360_analyze_rfm('0912345678')} ],
+    [ 'c360_rfm_movement', q{SELECT c360_rfm_movement('2026-01-01', '2026-01-31')} ],
 );
 
 # Routines that nobody calls by themselves: triggers' functions are left out
 # by their type; these work only inside c360's own functions, reads included,
 # and c360_schedule_jobs needs pg_cron.
-our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_current_actor c360_write_activity
+our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_changes_begin
+    c360_changes_end c360_current_actor c360_write_activity
     c360_save_customer
     c360_require_customer c360_require_job c360_list_jobs c360_job_plan c360_change_job c360_job_function c360_job_expire_credits
     c360_job_lock c360_job_unlock c360_job_open c360_job_note c360_job_begin c360_job_batch c360_job_end
@@ -128,7 +136,11 @@ our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_cur
     c360_schedule_jobs c360_make_customer c360_put_order c360_count_orders c360_insert_ticket c360_lock_ticket
     c360_require_move c360_write_ticket c360_step_ticket c360_require_accountant c360_lock_payee
     c360_job_process_bank
-    c360_unused_compensation c360_raise_priorities c360_job_carrier_deadlines c360_ticket_fields c360_customers_to_count);
+    c360_unused_compensation c360_raise_priorities c360_job_carrier_deadlines c360_ticket_fields c360_customers_to_count
+    c360_job_refresh_rfm c360_rfm_config_version c360_score_customer c360_score_customers c360_report_progress
+    c360_rfm_fill_queue c360_rfm_queue_end c360_rfm_take_queue c360_rfm_range_end c360_rfm_lock_customer
+    c360_rfm_queue_customer c360_rfm_distribution c360_rfm_begin c360_rfm_batch c360_refresh_rfm_on c360_rfm_start
+    c360_rfm_continue c360_rfm_open_run c360_rfm_answer c360_rfm_words);
 
 # A cluster whose databases are UTF-8 and whose superuser is postgres, whatever
 # the environment says.
@@ -459,6 +471,9 @@ FROM c360.customer_tickets WHERE type = 'OTHER';
 SELECT c360_run_job('carrier_deadlines');
 SELECT c360_ticket_action(ticket_code, 'process'), c360_ticket_action(ticket_code, 'cancel', 'gone'), c360_delete_ticket(ticket_code, 'twice')
 FROM c360.customer_tickets WHERE type = 'THIEU';
+-- scores, and somebody whom the next refresh has to look at
+SELECT c360_refresh_rfm();
+SELECT c360_set_tier('0966666665', 'silver');
 SELECT c360_issue_credit('0912345678', 7000, 'MANUAL', 'E', clock_timestamp() + interval '100 milliseconds');
 SQL
 

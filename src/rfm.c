@@ -1,0 +1,353 @@
+/*
+ * rfm.c
+ *	  Scores by recency, frequency and money; segments; tiers.
+ *
+ * What is scored by stands in rows: the lowest value of each score in
+ * c360.rfm_config, the segment of each of the 125 triples in
+ * c360.rfm_segments, the length of the window in c360.settings. They are read
+ * into memory once a session; statement triggers on the tables invalidate
+ * their relation cache entries when a row changes, and that reaches every
+ * session (settings.c does the same).
+ *
+ * Whatever a score is made of changes with orders or with time alone. The
+ * latter happens on a day that is known beforehand: when recency reaches the
+ * next bound, when the oldest order of the window leaves it, when a new
+ * customer is new no longer. The earliest of these is kept with the score, so
+ * that a refresh finds by one index who is due.
+ *
+ * Days are the shop's (Asia/Ho_Chi_Minh).
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "pgtime.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "call.h"
+#include "rfm.h"
+#include "settings.h"
+
+#define SHOP_OFFSET		(7 * USECS_PER_HOUR)	/* since SHOP_OFFSET_SINCE */
+#define SHOP_OFFSET_SINCE	((DateADT) -8766)	/* 1976-01-01; clocks were set otherwise before */
+
+#define NSCORES			5
+#define NSEGMENTS		125
+#define LONGEST_NAME	64
+
+/* far enough from the ends of the calendar to add days to */
+#define EARLIEST_DAY	((DateADT) -700000)
+#define LATEST_DAY		((DateADT) 2900000)
+
+typedef enum Metric
+{
+	RECENCY, FREQUENCY, MONETARY, NMETRICS
+} Metric;
+
+static const char *const metric_names[NMETRICS] = {"recency", "frequency", "monetary"};
+
+static const char *const tier_names[] = {
+	[C360_TIER_NEW] = "new",
+	[C360_TIER_SILVER] = "silver",
+	[C360_TIER_GOLD] = "gold",
+	[C360_TIER_PLATINUM] = "platinum",
+	[C360_TIER_BLACKLIST] = "blacklist",
+};
+
+typedef struct Config
+{
+	int64		bounds[NMETRICS][NSCORES];	/* lowest value of score i + 1 */
+	char		segments[NSEGMENTS][LONGEST_NAME];	/* by r, f, m */
+	int64		window;			/* days */
+} Config;
+
+static Config *config = NULL;
+static bool config_valid = false;
+static Oid	config_relid = InvalidOid;
+static Oid	segments_relid = InvalidOid;
+
+PG_FUNCTION_INFO_V1(c360_rfm_config_version);
+
+static void
+forget(Datum arg, Oid relid)
+{
+	if (!OidIsValid(relid) || relid == config_relid || relid == segments_relid)
+		config_valid = false;
+}
+
+void
+c360_rfm_init(void)
+{
+	CacheRegisterRelcacheCallback(forget, (Datum) 0);
+}
+
+const char *
+c360_tier_name(C360Tier tier)
+{
+	return tier_names[tier];
+}
+
+/*
+ * The configuration
+ */
+
+static void
+not_complete(const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("rules of scoring are not complete"),
+			 errdetail("rules_incomplete: %s", detail),
+			 errhint("SELECT c360_install() puts rows that are missing back; c360_update_rfm_threshold() changes bounds.")));
+}
+
+/* The newest rows, whatever the transaction's snapshot: they stay for the session. */
+static uint64
+read_rows(const char *query)
+{
+	SPIPlanPtr	plan = SPI_prepare(query, 0, NULL);
+
+	if (plan == NULL || SPI_execute_snapshot(plan, NULL, NULL, GetLatestSnapshot(),
+											 InvalidSnapshot, true, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not execute \"%s\"", query);
+	return SPI_processed;
+}
+
+static int64
+number(uint64 row, int column)
+{
+	bool		isnull;
+
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isnull));
+}
+
+/* Bounds of recency grow with falling scores, those of the others with rising ones. */
+static void
+check_bounds(void)
+{
+	for (int metric = 0; metric < NMETRICS; metric++)
+	{
+		const int64 *bounds = config->bounds[metric];
+		bool		falling = metric == RECENCY;
+
+		if (bounds[falling ? NSCORES - 1 : 0] != 0)
+			not_complete(psprintf("the outermost bound of %s is not 0", metric_names[metric]));
+		for (int i = 1; i < NSCORES; i++)
+			if (falling ? bounds[i] >= bounds[i - 1] : bounds[i] <= bounds[i - 1])
+				not_complete(psprintf("bounds of %s are out of order, scores %d and %d",
+									  metric_names[metric], i, i + 1));
+	}
+}
+
+static void
+load_bounds(void)
+{
+	uint64		count = read_rows("SELECT array_position('{recency,frequency,monetary}', metric)::int8, "
+								  "score::int8, min_value FROM c360.rfm_config");
+
+	if (count != NMETRICS * NSCORES)
+		not_complete("c360.rfm_config has a row for each metric and score");
+	for (uint64 i = 0; i < count; i++)
+		config->bounds[number(i, 1) - 1][number(i, 2) - 1] = number(i, 3);
+	check_bounds();
+}
+
+static void
+load_segments(void)
+{
+	uint64		count = read_rows("SELECT ((r - 1) * 25 + (f - 1) * 5 + m - 1)::int8, segment FROM c360.rfm_segments");
+
+	if (count != NSEGMENTS)
+		not_complete("c360.rfm_segments has a row for each of the 125 triples of scores");
+	for (uint64 i = 0; i < count; i++)
+		strlcpy(config->segments[number(i, 1)],
+				SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2), LONGEST_NAME);
+}
+
+static void
+load(void)
+{
+	Oid			schema = get_namespace_oid("c360", false);
+
+	if (config == NULL)
+		config = MemoryContextAlloc(TopMemoryContext, sizeof(Config));
+	memset(config, 0, sizeof(Config));
+	SPI_connect();
+	config_relid = get_relname_relid("rfm_config", schema);
+	segments_relid = get_relname_relid("rfm_segments", schema);
+	config_valid = true;		/* an invalidation from here on makes it false */
+	PG_TRY();
+	{
+		load_bounds();
+		load_segments();
+	}
+	PG_CATCH();
+	{
+		config_valid = false;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	SPI_finish();
+}
+
+/* To be called before a statement's first score: it stays as it is until the next call. */
+void
+c360_rfm_use_config(void)
+{
+	int64		window = c360_settings()->rfm_frequency_window;
+
+	if (!config_valid)
+		load();
+	config->window = window;
+}
+
+/* Names the rules: another version scores otherwise. */
+Datum
+c360_rfm_config_version(PG_FUNCTION_ARGS)
+{
+	C360Caller	caller;
+
+	c360_act_as_owner(&caller);
+	c360_rfm_use_config();
+	c360_act_as_caller(&caller);
+	PG_RETURN_INT64((int64) DatumGetUInt64(hash_any_extended((unsigned char *) config, sizeof(Config), 0)));
+}
+
+/*
+ * Days
+ */
+
+static DateADT
+clamp_day(int64 day)
+{
+	return (DateADT) Min(Max(day, (int64) EARLIEST_DAY), (int64) LATEST_DAY);
+}
+
+static DateADT
+day_by_calendar(TimestampTz at)
+{
+	static pg_tz *zone = NULL;
+	struct pg_tm tm;
+	fsec_t		fraction;
+	int			offset;
+
+	if (zone == NULL)
+		zone = pg_tzset("Asia/Ho_Chi_Minh");
+	if (zone == NULL || timestamp2tm(at, &offset, &tm, &fraction, NULL, zone) != 0)
+		return EARLIEST_DAY;
+	return date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE;
+}
+
+static DateADT
+shop_day(TimestampTz at)
+{
+	int64		shifted;
+	int64		day;
+
+	if (TIMESTAMP_IS_NOBEGIN(at))
+		return EARLIEST_DAY;
+	if (TIMESTAMP_IS_NOEND(at))
+		return LATEST_DAY;
+	shifted = at + SHOP_OFFSET;
+	day = shifted / USECS_PER_DAY - (shifted % USECS_PER_DAY < 0);
+	if (day < SHOP_OFFSET_SINCE)
+		return clamp_day(day_by_calendar(at));
+	return clamp_day(day);
+}
+
+/* The first moment of the window whose last day is today. */
+TimestampTz
+c360_rfm_window_start(DateADT today)
+{
+	return (clamp_day((int64) today - config->window + 1)) * USECS_PER_DAY - SHOP_OFFSET;
+}
+
+/*
+ * Scores
+ */
+
+static int
+score_of(Metric metric, int64 value)
+{
+	const int64 *bounds = config->bounds[metric];
+
+	if (metric == RECENCY)
+	{
+		for (int score = 1; score < NSCORES; score++)
+			if (value >= bounds[score - 1])
+				return score;
+		return NSCORES;
+	}
+	for (int score = NSCORES; score > 1; score--)
+		if (value >= bounds[score - 1])
+			return score;
+	return 1;
+}
+
+/* By the sum of the scores, so that no rounding decides. */
+static C360Tier
+tier_of(int sum)
+{
+	if (sum >= 14)
+		return C360_TIER_PLATINUM;
+	if (sum >= 11)
+		return C360_TIER_GOLD;
+	if (sum >= 8)
+		return C360_TIER_SILVER;
+	return C360_TIER_NEW;
+}
+
+/* Blacklist stays until staff lift it, and a locked tier stays. */
+static C360Tier
+tier_for(const C360RfmFacts *facts, const C360RfmScore *score, DateADT today)
+{
+	if (facts->tier == C360_TIER_BLACKLIST || facts->tier_locked)
+		return facts->tier;
+	if (!score->scored || today - score->since_on < C360_RFM_DAYS_NEW)
+		return C360_TIER_NEW;
+	return tier_of(score->r + score->f + score->m);
+}
+
+static DateADT
+next_change(const C360RfmFacts *facts, const C360RfmScore *score, DateADT today)
+{
+	int64		next = DATEVAL_NOEND;
+
+	if (score->r > 1)
+		next = Min(next, score->last_on + config->bounds[RECENCY][score->r - 2]);
+	if (score->frequency > 0)
+		next = Min(next, shop_day(facts->oldest_at) + config->window);
+	if (score->since_on + C360_RFM_DAYS_NEW > today)
+		next = Min(next, score->since_on + C360_RFM_DAYS_NEW);
+	return next > LATEST_DAY ? DATEVAL_NOEND : (DateADT) next;
+}
+
+/* After c360_rfm_use_config(). */
+void
+c360_rfm_score(const C360RfmFacts *facts, DateADT today, C360RfmScore *score)
+{
+	memset(score, 0, sizeof(*score));
+	score->scored = facts->orders > 0;
+	score->next_on = DATEVAL_NOEND;
+	if (score->scored)
+	{
+		score->last_on = shop_day(facts->last_at);
+		score->since_on = shop_day(Min(facts->created_at, facts->first_at));
+		score->recency_days = Max(today - score->last_on, 0);
+		score->frequency = facts->frequency;
+		score->monetary = facts->monetary;
+		score->r = score_of(RECENCY, score->recency_days);
+		score->f = score_of(FREQUENCY, score->frequency);
+		score->m = score_of(MONETARY, score->monetary);
+		score->segment = config->segments[((score->r - 1) * 5 + score->f - 1) * 5 + score->m - 1];
+		score->next_on = next_change(facts, score, today);
+	}
+	score->tier = tier_for(facts, score, today);
+}

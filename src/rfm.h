@@ -1,0 +1,62 @@
+/*
+ * rfm.h
+ *	  Scores of customers by recency, frequency and money.
+ */
+#ifndef C360_RFM_H
+#define C360_RFM_H
+
+#include "postgres.h"
+
+#include "utils/date.h"
+#include "utils/timestamp.h"
+
+#define C360_RFM_DAYS_NEW	30	/* for so long a customer is new */
+
+typedef enum C360Tier
+{
+	C360_TIER_NEW,
+	C360_TIER_SILVER,
+	C360_TIER_GOLD,
+	C360_TIER_PLATINUM,
+	C360_TIER_BLACKLIST
+} C360Tier;
+
+/* What a customer is scored by; only orders that count: none is cancelled. */
+typedef struct C360RfmFacts
+{
+	int64		orders;
+	TimestampTz first_at;		/* these two only with orders */
+	TimestampTz last_at;
+	int64		frequency;		/* of the window, not returned either */
+	TimestampTz oldest_at;		/* of those; only if there are any */
+	int64		monetary;
+	TimestampTz created_at;		/* the customer */
+	C360Tier	tier;			/* that he has */
+	bool		tier_locked;
+} C360RfmFacts;
+
+typedef struct C360RfmScore
+{
+	bool		scored;			/* he has an order that counts; else only the tier is set */
+	int16		r;
+	int16		f;
+	int16		m;
+	const char *segment;		/* good until the configuration changes */
+	C360Tier	tier;
+	int32		recency_days;
+	int64		frequency;
+	int64		monetary;
+	DateADT		last_on;
+	DateADT		since_on;
+	DateADT		next_on;		/* first day on which time alone may change any of this;
+								 * DATEVAL_NOEND = never */
+} C360RfmScore;
+
+extern void c360_rfm_init(void);
+
+extern void c360_rfm_use_config(void);
+extern TimestampTz c360_rfm_window_start(DateADT today);
+extern void c360_rfm_score(const C360RfmFacts *facts, DateADT today, C360RfmScore *score);
+extern const char *c360_tier_name(C360Tier tier);
+
+#endif							/* C360_RFM_H */
