@@ -5,6 +5,7 @@ BEGIN;
 \ir tools.psql
 SELECT no_plan();
 SET LOCAL statement_timeout = '10min';
+SET LOCAL client_min_messages = error;
 
 -- Two customers, so that plausible arguments meet something.
 SELECT c360_deposit('0912345678', 1000), c360_issue_credit('0912345678', 50), c360_withdraw('0912345678', 60) \g /dev/null
