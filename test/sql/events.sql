@@ -32,14 +32,6 @@ SELECT cursor AS start FROM c360_events_since() \gset
 SELECT count(*) FROM c360_events_since(:'start');
 SELECT count(*) FROM c360_events_since(NULL, NULL, NULL);
 
--- A payload with everything that JSON has comes as it was written.
-BEGIN;
-INSERT INTO c360.customer_activities (xact, topic, event, payload, actor, session_user_name, created_at)
-VALUES (pg_current_xact_id(), 'customers', 'shop.own',
-    '{"nothing": null, "yes": true, "no": false, "list": [1, null, {"a": "b"}], "of": {"c": 1e-7}, "text": "\"\\ đ"}', 'me', 'me', now());
-SELECT payload - '{id,at,cursor,customer_id,phone}'::text[] AS payload FROM c360_events_since(:'start') WHERE event = 'shop.own';
-ROLLBACK;
-
 -- One of each.
 SELECT c360_get_or_create_customer('0929000001', 'Bà Năm') > 0 AS created;
 SELECT balance FROM c360_deposit('0929000001', 500, note => 'deposit', reference_type => 'order', reference_id => 'DH1');
@@ -163,3 +155,10 @@ WHERE customer_id = test.customer('0929000004') AND event = 'wallet.deposit' ORD
 
 -- Statistics where no worker runs: all NULL.
 SELECT * FROM c360_stat;
+
+-- A payload with everything that JSON has comes as it was written.
+SELECT cursor AS start FROM c360_events_since() \gset
+INSERT INTO c360.customer_activities (xact, topic, event, payload, actor, session_user_name, created_at)
+VALUES (pg_current_xact_id(), 'customers', 'shop.own',
+    '{"nothing": null, "yes": true, "no": false, "list": [1, null, {"a": "b"}], "of": {"c": 1e-7}, "text": "\"\\ đ"}', 'me', 'me', now());
+SELECT payload - '{id,at,cursor}'::text[] AS payload FROM c360_events_since(:'start') WHERE event = 'shop.own';
