@@ -5,7 +5,7 @@
 #   make demo        a throw-away cluster that shows the main story
 #   make postgrest   the same with PostgREST in front, until Ctrl-C
 #   make check       every test, in throw-away clusters
-#   make soak        writers, readers and kills at random, SOAK_SECONDS (300) long
+#   make soak        writers, readers and kills at random, SOAK_SECONDS (1800) long
 #   make reference   writes doc/reference.md from an installation
 #   make lint        cppcheck and clang-tidy over src/
 #   make bench       measurements; doc/benchmarks.md has the last ones
@@ -63,7 +63,7 @@ check: deps
 
 soak: deps
 	@$(MAKE) --no-print-directory EXTRA_CFLAGS=-Werror install-here
-	@SOAK_SECONDS=$${SOAK_SECONDS:-300} CHECK_PARTS=tap TAP_TESTS=test/t/011_soak.pl test/check.sh
+	@SOAK_SECONDS=$${SOAK_SECONDS:-1800} CHECK_PARTS=tap TAP_TESTS=test/t/011_soak.pl test/check.sh
 
 valgrind: deps
 	@$(MAKE) --no-print-directory -s install-here
