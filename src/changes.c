@@ -42,8 +42,8 @@ PG_FUNCTION_INFO_V1(c360_changes_begin_sql);
 PG_FUNCTION_INFO_V1(c360_changes_end_sql);
 
 /* Which transaction ids are meant; a restored table has another oid. */
-static char *
-history(void)
+char *
+c360_history(void)
 {
 	return psprintf(UINT64_FORMAT ".%u.%u.%u", GetSystemIdentifier(), MyDatabaseId,
 					get_relname_relid("consumers", get_namespace_oid("c360", false)),
@@ -68,7 +68,7 @@ c360_changes_begin(C360Changes *changes, const char *consumer)
 		"FROM c360.consumers WHERE name = $1 FOR NO KEY UPDATE",
 	2, {TEXTOID, TEXTOID}};
 	MemoryContext caller = CurrentMemoryContext;
-	Datum		values[2] = {CStringGetTextDatum(consumer), CStringGetTextDatum(history())};
+	Datum		values[2] = {CStringGetTextDatum(consumer), CStringGetTextDatum(c360_history())};
 	char	   *state;
 	C360Moment	now;
 
@@ -93,7 +93,7 @@ c360_changes_end(const C360Changes *changes, Jsonb *state)
 		"taken_at = clock_timestamp() WHERE name = $1",
 	4, {TEXTOID, TEXTOID, TEXTOID, JSONBOID}};
 	Datum		values[4] = {CStringGetTextDatum(changes->consumer), CStringGetTextDatum(changes->upto),
-	CStringGetTextDatum(history()), JsonbPGetDatum(state)};
+	CStringGetTextDatum(c360_history()), JsonbPGetDatum(state)};
 
 	SPI_connect();
 	if (c360_query(&update, values, NULL) != 1)

@@ -17,6 +17,7 @@ typedef struct C360Changes
 	Jsonb	   *state;			/* the consumer's own, of its last run */
 } C360Changes;
 
+extern char *c360_history(void);
 extern void c360_changes_begin(C360Changes *changes, const char *consumer);
 extern void c360_changes_end(const C360Changes *changes, Jsonb *state);
 

@@ -10,17 +10,31 @@
 
 #include "query.h"
 
+static void
+prepare(C360Query *query)
+{
+	SPIPlanPtr	plan;
+
+	if (query->plan != NULL)
+		return;
+	plan = SPI_prepare(query->text, query->nargs, query->types);
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare \"%s\"", query->text);
+	query->plan = plan;
+}
+
+/* A cursor over its rows, for those that are many; no value is NULL. */
+Portal
+c360_query_open(C360Query *query, Datum *values)
+{
+	prepare(query);
+	return SPI_cursor_open(NULL, query->plan, values, NULL, true);
+}
+
 uint64
 c360_query(C360Query *query, Datum *values, const char *nulls)
 {
-	if (query->plan == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare(query->text, query->nargs, query->types);
-
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare \"%s\"", query->text);
-		query->plan = plan;
-	}
+	prepare(query);
 	if (SPI_execute_plan(query->plan, values, nulls, false, 0) < 0)
 		elog(ERROR, "could not execute \"%s\"", query->text);
 	return SPI_processed;

@@ -20,6 +20,7 @@ typedef struct C360Query
 } C360Query;
 
 /* Runs it; with rows to read the caller has connected to SPI. */
+extern Portal c360_query_open(C360Query *query, Datum *values);
 extern uint64 c360_query(C360Query *query, Datum *values, const char *nulls);
 
 #endif							/* C360_QUERY_H */

@@ -137,6 +137,9 @@ static const KnownIndex index_defs[C360_NINDEXES] = {
 	[C360_LEDGER_BY_KEY] = {"wallet_transactions_idempotency_key_key", C360_LEDGER, F_TEXTEQ},
 	[C360_LEDGER_BY_REFUNDED] = {"wallet_transactions_refunded_transaction_id_idx",
 	C360_LEDGER, F_INT8EQ},
+	[C360_LEDGER_BY_CUSTOMER] = {"wallet_transactions_customer_id_created_at_id_idx",
+	C360_LEDGER, F_INT8EQ},
+	[C360_LEDGER_BY_TIME] = {"wallet_transactions_created_at_idx", C360_LEDGER, InvalidOid},
 	[C360_LEDGER_BY_LINK] = {"wallet_transactions_bank_link_deposit_key", C360_LEDGER, F_INT8EQ},
 	[C360_USES_BY_TRANSACTION] = {"virtual_credit_uses_pkey", C360_USES, F_INT8EQ},
 	[C360_ACTIVITY_BY_ID] = {"customer_activities_pkey", C360_ACTIVITIES, F_INT8EQ},
@@ -835,8 +838,35 @@ c360_scan_begin_from(C360Store *store, C360Index index, Datum key)
 }
 
 /*
+ * Rows from a moment on, in order: of an index whose first column is that, or
+ * is equal to key and followed by it.
+ */
+void
+c360_scan_again_since(C360Scan *scan, int64 key, TimestampTz since)
+{
+	int			nkeys = scan->number == C360_LEDGER_BY_CUSTOMER ? 2 : 1;
+	ScanKeyData keys[2];
+
+	if (nkeys == 2)
+		equal_key(scan, &keys[0], Int64GetDatum(key));
+	ScanKeyInit(&keys[nkeys - 1], nkeys, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
+				TimestampTzGetDatum(since));
+	rescan(scan, keys, nkeys);
+}
+
+C360Scan *
+c360_scan_begin_since(C360Store *store, C360Index index, int64 key, TimestampTz since)
+{
+	C360Scan   *scan = begin_scan(store, index, index == C360_LEDGER_BY_CUSTOMER ? 2 : 1);
+
+	c360_scan_again_since(scan, key, since);
+	return scan;
+}
+
+/*
  * Rows above an id, in order: of an index whose last column is the id, behind
- * a first column that equals key if it has two.
+ * a first column that equals key if it has two; or whose first column is
+ * above it.
  */
 C360Scan *
 c360_scan_begin_after(C360Store *store, C360Index index, Datum key, int64 after)
@@ -1273,6 +1303,21 @@ c360_get_text(C360Row *row, int column)
 	Datum		value = get(row, column, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* Without a copy of it; false for NULL. */
+bool
+c360_text_is(C360Row *row, int column, const char *value)
+{
+	bool		isnull;
+	Datum		datum = get(row, column, &isnull);
+	text	   *found;
+	size_t		length = strlen(value);
+
+	if (isnull)
+		return false;
+	found = DatumGetTextPP(datum);
+	return VARSIZE_ANY_EXHDR(found) == length && memcmp(VARDATA_ANY(found), value, length) == 0;
 }
 
 bytea *

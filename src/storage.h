@@ -165,6 +165,8 @@ typedef enum C360Index
 	C360_LEDGER_BY_ID,
 	C360_LEDGER_BY_KEY,
 	C360_LEDGER_BY_REFUNDED,
+	C360_LEDGER_BY_CUSTOMER,	/* and created_at, id: the order of a wallet's ledger */
+	C360_LEDGER_BY_TIME,
 	C360_LEDGER_BY_LINK,		/* DEPOSIT rows of bank transfers */
 	C360_USES_BY_TRANSACTION,
 	C360_ACTIVITY_BY_ID,
@@ -203,8 +205,11 @@ extern C360Scan *c360_scan_begin(C360Store *store, C360Index index, Datum key);
 extern C360Scan *c360_scan_begin_all(C360Store *store, C360Index index);
 extern C360Scan *c360_scan_begin_after(C360Store *store, C360Index index, Datum key, int64 after);
 extern C360Scan *c360_scan_begin_from(C360Store *store, C360Index index, Datum key);
+extern C360Scan *c360_scan_begin_since(C360Store *store, C360Index index, int64 key,
+									   TimestampTz since);
 extern C360Scan *c360_scan_begin_suffix(C360Store *store, const char *suffix);
 extern void c360_scan_again(C360Scan *scan, Datum key);
+extern void c360_scan_again_since(C360Scan *scan, int64 key, TimestampTz since);
 extern C360Row *c360_scan_next(C360Scan *scan);
 extern void c360_scan_end(C360Scan *scan);
 extern void c360_row_done(C360Row *row);
@@ -223,6 +228,7 @@ extern bool c360_is_null(C360Row *row, int column);
 extern int64 c360_get_int64(C360Row *row, int column);
 extern TimestampTz c360_get_time(C360Row *row, int column);
 extern char *c360_get_text(C360Row *row, int column);
+extern bool c360_text_is(C360Row *row, int column, const char *value);
 extern bytea *c360_get_bytea(C360Row *row, int column);
 extern Jsonb *c360_get_jsonb(C360Row *row, int column);
 extern void c360_put(C360Row *row, int column, Datum value);

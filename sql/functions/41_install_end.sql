@@ -37,7 +37,8 @@
         ('carrier_deadlines', '0 */6 * * *', 'raises the priority of open tickets whose carrier deadline is less than 24 hours away'),
         ('expire_credits', '0 * * * *', 'expires lots past their time; the worker does so at each lot''s own expiry, too'),
         ('process_bank', '*/5 * * * *', 'decides bank transfers that failed or were stored without a decision'),
-        ('refresh_rfm', '30 2 * * *', 'scores customers whose orders changed or whose score changes with the day, and sets their tiers')
+        ('refresh_rfm', '30 2 * * *', 'scores customers whose orders changed or whose score changes with the day, and sets their tiers'),
+        ('scan_fraud', '0 2 * * *', 'looks for fraud in orders and ledger; findings become flags, and flags act')
     ON CONFLICT (job) DO UPDATE SET default_schedule = excluded.default_schedule,
         description = excluded.description;
 

@@ -481,7 +481,23 @@ BEGIN
                    'total', coalesce(o.total, 0), 'delivered', coalesce(o.delivered, 0),
                    'returned', coalesce(o.returned, 0), 'spent', CASE WHEN sees_money THEN coalesce(o.spent, 0) END,
                    'first_order_at', o.first_order_at, 'last_order_at', o.last_order_at,
-                   'return_rate', round(100.0 * o.decided_returned / nullif(o.decided, 0), 2)))
+                   'return_rate', round(100.0 * o.decided_returned / nullif(o.decided, 0), 2)),
+               'flags', (SELECT coalesce(jsonb_agg(jsonb_build_object(
+                             'flag_id', f.id, 'rule', f.rule, 'severity', f.severity, 'action', f.action,
+                             'status', f.status, 'times', f.times, 'found_at', f.found_at) ORDER BY f.id), '[]')
+                         FROM c360.fraud_flags f
+                         WHERE f.customer_id = c.id AND f.mode = 'on' AND f.status <> 'dismissed'),
+               -- why: the flag that did it, else what was said when it was done by hand
+               'blacklist', CASE WHEN c.tier = 'blacklist' THEN coalesce(
+                   (SELECT jsonb_build_object('since', f.acted_at, 'reason', f.rule, 'flag_id', f.id, 'by', 'fraud scan')
+                    FROM c360.fraud_flags f
+                    WHERE f.customer_id = c.id AND f.acted_at = c.blacklisted_at AND f.status <> 'dismissed' LIMIT 1),
+                   (SELECT jsonb_build_object('since', c.blacklisted_at, 'reason', a.payload ->> 'reason', 'flag_id', NULL,
+                                              'by', a.actor)
+                    FROM c360.customer_activities a
+                    WHERE a.customer_id = c.id AND a.event = 'customer.tier_changed' AND a.payload ->> 'to' = 'blacklist'
+                    ORDER BY a.id DESC LIMIT 1),
+                   jsonb_build_object('since', c.blacklisted_at, 'reason', NULL, 'flag_id', NULL, 'by', NULL)) END)
     INTO customer
     FROM c360.customers c LEFT JOIN c360.customer_order_totals o ON o.customer_id = c.id
     WHERE c.id = wanted;
@@ -556,7 +572,7 @@ COMMENT ON FUNCTION @extschema@.c360_customer(text) IS
 'All about one customer in one call: profile with order statistics, wallet with its ACTIVE lots, scores, tickets, timeline, notes.
 
 phone: any spelling.
-Answer: an object with the keys customer (with former_phones and orders), wallet (null for callers below agent), rfm (as of the last refresh; null without a score), tickets (total, open, by_status, open_tickets, the last 10), activities (the last 20; what concerns wallets and bank, and the amounts of orders, are left out for callers below agent), notes (pinned first, then newest first, 50 at most); amounts in đồng.
+Answer: an object with the keys customer (with former_phones, orders, flags of fraud rules that are not dismissed, and blacklist: since when, why and by whom), wallet (null for callers below agent), rfm (as of the last refresh; null without a score), tickets (total, open, by_status, open_tickets, the last 10), activities (the last 20; what concerns wallets and bank, and the amounts of orders, are left out for callers below agent), notes (pinned first, then newest first, 50 at most); amounts in đồng.
 Errors: PT404 customer_not_found; 22004 missing_argument; 22023 invalid_phone; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_export_customer(phone text) RETURNS jsonb
@@ -605,6 +621,10 @@ BEGIN
                  SELECT FROM c360.bank_links o
                  WHERE o.bank_transaction_id = b.id AND o.customer_id <> c.id AND o.unlinked_at IS NULL)
              WHERE l.customer_id = c.id),
+        'fraud_flags', (SELECT coalesce(jsonb_agg(to_jsonb(f) - '{customer_id,counted,activity_id}'::text[] ORDER BY f.id), '[]')
+                        FROM c360.fraud_flags f WHERE f.customer_id = c.id),
+        'fraud_snoozes', (SELECT coalesce(jsonb_agg(to_jsonb(z) - 'customer_id' ORDER BY z.id), '[]')
+                          FROM c360.fraud_snoozes z WHERE z.customer_id = c.id),
         'qr_codes', (SELECT coalesce(jsonb_agg(to_jsonb(q) - 'customer_id' ORDER BY q.created_at), '[]')
                      FROM c360.balance_customer_info q WHERE q.customer_id = c.id),
         'activities', (SELECT coalesce(jsonb_agg(to_jsonb(a) - '{customer_id,xact,session_user_name}'::text[] ORDER BY a.id), '[]')
@@ -615,7 +635,7 @@ COMMENT ON FUNCTION @extschema@.c360_export_customer(text) IS
 'Everything that is kept of one customer, as one object, to be handed out to him.
 
 phone: any spelling.
-Answer: an object with the keys customer, former_phones, wallet, credits, wallet_transactions (with lots), orders, order_totals, rfm, rfm_history, tickets (with history), notes, bank_transactions (link, transaction, differences; of a transfer that is another''s now only the link), qr_codes, activities; amounts in đồng.
+Answer: an object with the keys customer, former_phones, wallet, credits, wallet_transactions (with lots), orders, order_totals, rfm, rfm_history, tickets (with history), notes, bank_transactions (link, transaction, differences; of a transfer that is another''s now only the link), fraud_flags, fraud_snoozes, qr_codes, activities; amounts in đồng.
 Errors: PT404 customer_not_found; 22004 missing_argument; 22023 invalid_phone; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_erase_customer(phone text, reason text) RETURNS void
@@ -634,9 +654,10 @@ DECLARE
     left_over text;
 BEGIN
     PERFORM @extschema@.c360_become_owner();
-    -- transfers and tickets before the wallet, as when one is linked or resolved;
+    -- flags, transfers and tickets before the wallet, as when one is reviewed, linked or resolved;
     -- all before the customer, so that no money comes while we look; a wallet
     -- that never moved has no row yet
+    PERFORM FROM c360.fraud_flags AS f WHERE f.customer_id = erased ORDER BY f.id FOR UPDATE;
     numbers := ARRAY(SELECT f.phone FROM c360.customer_phones AS f WHERE f.customer_id = erased) || wanted;
     -- a former number may be another's now
     spelled := '([^0-9]|^)(?:(?:(?:00|[+]) ?)?84[ .-]?0?|0)?(?:'
@@ -727,6 +748,9 @@ BEGIN
     UPDATE c360.bank_links AS l SET reason = NULL WHERE l.customer_id = erased;
     UPDATE c360.balance_customer_info AS q SET retired_at = clock_timestamp()
     WHERE q.customer_id = erased AND q.retired_at IS NULL;
+    UPDATE c360.fraud_flags AS f SET note = NULL WHERE f.customer_id = erased AND f.note IS NOT NULL;
+    UPDATE c360.fraud_snoozes AS z SET note = NULL WHERE z.customer_id = erased AND z.note IS NOT NULL;
+    DELETE FROM c360.fraud_rechecks AS r WHERE r.customer_id = erased;
     UPDATE c360.customer_activities AS a SET payload = '{}' WHERE a.customer_id = erased AND a.payload <> '{}';
     DELETE FROM c360.event_streams AS s
     WHERE s.channels && ARRAY(SELECT 'wallet:' || n FROM unnest(numbers) AS n);

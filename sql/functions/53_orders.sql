@@ -41,7 +41,9 @@ BEGIN
             FROM c360.customers AS c WHERE c.id = buyer AND c.tier = 'blacklist';
             IF blocked_since <= coalesce(c360_put_order.ordered_at, clock_timestamp()) THEN
                 RAISE EXCEPTION USING ERRCODE = 'PT403', MESSAGE = 'customer is blacklisted',
-                    DETAIL = format('blacklisted: customer %s takes no new order', buyer),
+                    DETAIL = format('blacklisted: customer %s takes no new order%s', buyer,
+                        (SELECT format(', by fraud flag %s (%s)', f.id, f.rule) FROM c360.fraud_flags AS f
+                         WHERE f.customer_id = buyer AND f.acted_at = blocked_since AND f.status <> 'dismissed' LIMIT 1)),
                     HINT = 'Later states of known orders and orders dated before the blacklisting are recorded.';
             END IF;
         END IF;

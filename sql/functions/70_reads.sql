@@ -253,9 +253,26 @@ BEGIN
     JOIN c360.virtual_credit_uses u ON u.transaction_id = r.id
     LEFT JOIN c360.virtual_credit_uses used
            ON used.transaction_id = r.refunded_transaction_id AND used.credit_id = u.credit_id
-    WHERE r.type = 'REFUND'
+    WHERE r.type = 'REFUND' AND r.operation <> 'restore'
     GROUP BY r.customer_id, r.refunded_transaction_id, u.credit_id, used.amount
     HAVING sum(u.amount) > coalesce(used.amount, 0);
+    -- but those that give back credit which expired: of each lot no more than did
+    RETURN QUERY
+    WITH restored AS (
+        SELECT r.customer_id, u.credit_id, sum(u.amount) AS amount
+        FROM c360.wallet_transactions r JOIN c360.virtual_credit_uses u ON u.transaction_id = r.id
+        WHERE r.type = 'REFUND' AND r.operation = 'restore' GROUP BY r.customer_id, u.credit_id)
+    SELECT s.customer_id, format('more than expired was restored to lot %s', s.credit_id),
+           coalesce(e.amount, 0)::bigint, s.amount::bigint
+    FROM restored s
+    LEFT JOIN LATERAL (SELECT sum(t.amount) AS amount FROM c360.wallet_transactions t
+                       WHERE t.customer_id = s.customer_id AND t.credit_id = s.credit_id
+                         AND t.type = 'VIRTUAL_EXPIRE') AS e ON true
+    WHERE s.amount > coalesce(e.amount, 0);
+    RETURN QUERY
+    SELECT r.customer_id, format('transaction %s refunds nothing', r.id), r.amount, 0::bigint
+    FROM c360.wallet_transactions r
+    WHERE r.type = 'REFUND' AND (r.refunded_transaction_id IS NULL) <> (r.operation = 'restore');
     -- every row's balances follow from the row before, and time never goes back
     RETURN QUERY
     WITH chain AS (

@@ -8,11 +8,13 @@ CREATE OR REPLACE VIEW @extschema@.c360_customer_list AS
            c.tags, c.aliases, c.tpos_id, c.created_source, c.internal_note,
            CASE WHEN (SELECT @extschema@.c360_level()) <> 'viewer'
                 THEN coalesce(w.balance + w.virtual_balance, 0) END AS wallet_total,
-           c.created_at, c.updated_at
+           c.created_at, c.updated_at,
+           ARRAY(SELECT DISTINCT f.action FROM c360.fraud_flags f
+                 WHERE f.customer_id = c.id AND f.mode = 'on' AND f.status <> 'dismissed' ORDER BY 1) AS flags
     FROM c360.customers c LEFT JOIN c360.customer_wallets w ON w.customer_id = c.id + 0
     WHERE c.erased_at IS NULL;
 COMMENT ON VIEW @extschema@.c360_customer_list IS
-    'All customers; sorted by id or created_at, also within a tier or a status, pages cost the same at any depth. wallet_total (đồng) is NULL for callers below agent';
+    'All customers; sorted by id or created_at, also within a tier or a status, pages cost the same at any depth. wallet_total (đồng) is NULL for callers below agent; flags: what fraud rules say of him (blacklist, suspicious, self_dealing) as long as it is not dismissed';
 
 CREATE OR REPLACE VIEW @extschema@.c360_note_list AS
     SELECT n.id, n.customer_id, c.phone, c.name, n.content, n.category, n.pinned, n.created_by, n.created_at

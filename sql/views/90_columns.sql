@@ -67,6 +67,7 @@ COMMENT ON COLUMN @extschema@.c360_customer_list.tpos_id IS 'id of the customer 
 COMMENT ON COLUMN @extschema@.c360_customer_list.created_source IS 'ticket, bank_link, manual, import or tpos';
 COMMENT ON COLUMN @extschema@.c360_customer_list.internal_note IS 'note of staff';
 COMMENT ON COLUMN @extschema@.c360_customer_list.wallet_total IS 'real balance and credit, đồng; NULL for callers below agent';
+COMMENT ON COLUMN @extschema@.c360_customer_list.flags IS 'what fraud rules say of him, as long as it is not dismissed: blacklist, suspicious, self_dealing';
 COMMENT ON COLUMN @extschema@.c360_customer_list.created_at IS 'when the customer was created';
 COMMENT ON COLUMN @extschema@.c360_customer_list.updated_at IS 'when his data were changed last';
 

@@ -4,17 +4,18 @@
 # synchronous_commit and full_page_writes on); several rounds in turn, medians.
 #
 #   ROUNDS=3 SECONDS_EACH=10 CLIENTS=16 make bench
-#   WHAT="withdraw cpu lots expire phone bank events shop rfm" make bench      only these parts
+#   WHAT="withdraw cpu lots expire phone bank events shop rfm fraud" make bench      only these parts
 #   EVENTS=1000000          how many events a reader is behind
 #   CUSTOMERS=1000000       of the shop, with three times as many orders and as many tickets;
 #                           and how many customers parts of phones are looked for among
 #   RFM_CUSTOMERS=1000000 RFM_ORDERS=10000000   whom the part rfm scores
+#   FRAUD_ROWS=10000000     rows that a fraud scan reads
 set -eu
 cd "$(dirname "$0")"
 export LC_ALL=C.UTF-8
 rounds=${ROUNDS:-3} seconds=${SECONDS_EACH:-10} clients=${CLIENTS:-16}
-what=${WHAT:-withdraw cpu lots expire phone bank events shop rfm}
-events=${EVENTS:-1000000} customers=${CUSTOMERS:-1000000}
+what=${WHAT:-withdraw cpu lots expire phone bank events shop rfm fraud}
+events=${EVENTS:-1000000} customers=${CUSTOMERS:-1000000} fraud_rows=${FRAUD_ROWS:-10000000}
 rfm_customers=${RFM_CUSTOMERS:-1000000} rfm_orders=${RFM_ORDERS:-10000000}
 
 if [ -z "${C360_BENCH_CLUSTER:-}" ]; then
@@ -367,6 +368,69 @@ measure_events() {
     rm -rf "$dir"
 }
 
+# What a backend holds for itself at most, kB.
+own_memory="(SELECT sum(CASE m[1] WHEN 'VmHWM' THEN m[2]::bigint ELSE - m[2]::bigint END)
+    FROM regexp_matches(pg_read_file('/proc/self/status', 0, 5000), '(VmHWM|RssFile|RssShmem):\s*([0-9]+)', 'g') AS m)"
+
+# The whole ledger in the order of its index by customer, read by a query that
+# looks at one column, and by a scan; then what is new, and beside another client.
+measure_fraud() {
+    local dir log
+    dir=$(mktemp -d)
+    sql -v rows="$fraud_rows" >/dev/null <<'SQL'
+INSERT INTO c360.customers (phone) SELECT '08' || lpad((600000 + i)::text, 8, '0') FROM generate_series(1, greatest(:rows / 10, 50000)) i;
+INSERT INTO c360.customer_wallets (customer_id, balance) SELECT id, 1000000000 FROM c360.customers WHERE phone LIKE '08%';
+SELECT min(id) AS first, count(*) AS customers FROM c360.customers WHERE phone LIKE '08%' \gset
+-- one row in some hundred thousand ends a finding
+INSERT INTO c360.wallet_transactions (customer_id, type, operation, amount, real_change, virtual_change, balance_after,
+    virtual_balance_after, source, actor, session_user_name, created_at, activity_id)
+SELECT :first + (hashint8(i)::bigint & 2147483647) % :customers, CASE WHEN i % 2 = 0 THEN 'DEPOSIT' ELSE 'WITHDRAW' END, 'bench', a,
+       CASE WHEN i % 2 = 0 THEN a ELSE - a END, 0, 1000000000, 0, CASE WHEN i % 6 = 0 THEN 'BANK_TRANSFER' ELSE 'MANUAL' END,
+       'bench', 'bench', timestamptz '2025-01-01' + i * interval '1 day' * 500 / :rows, i
+FROM (SELECT i, 10000 + (random() * 6000000)::bigint AS a FROM generate_series(1, :rows) i) AS r;
+VACUUM ANALYZE c360.customers, c360.customer_wallets, c360.wallet_transactions;
+CHECKPOINT;
+SQL
+    for round in $(seq "$rounds"); do
+        sql <<SQL | tail -n 1 | tr '|' ' ' >>"$dir/whole"
+SET enable_seqscan = off; SET enable_bitmapscan = off; SET max_parallel_workers_per_gather = 0; SET jit = off;
+SELECT clock_timestamp() AS a \gset
+SELECT count(*), max(amount) FROM c360.wallet_transactions WHERE customer_id > 0;
+SELECT clock_timestamp() AS b, $own_memory AS before \gset
+BEGIN;
+SELECT sum(flagged) FROM c360_scan_fraud('-infinity');
+ROLLBACK;
+SELECT extract(epoch FROM clock_timestamp() - :'b'::timestamptz), extract(epoch FROM :'b'::timestamptz - :'a'::timestamptz), $own_memory - :before;
+SQL
+        echo "fraud, round $round: scan, query, kB: $(tail -n 1 "$dir/whole")" >&2
+    done
+    # in batches, beside another client at the same wallets
+    (cd "$dir" && pgbench -n -M prepared -c 1 -T 4 -l --log-prefix=alone -f "$OLDPWD/other_client.sql" bench >/dev/null 2>&1)
+    (cd "$dir" && exec pgbench -n -M prepared -c 1 -T 3600 -l --log-prefix=beside -f "$OLDPWD/other_client.sql" bench >/dev/null 2>&1) &
+    log=$!
+    sleep 0.3
+    sql -c 'CALL c360_scan_fraud_all()'
+    kill -INT "$log"
+    wait "$log" || true
+    for log in alone beside; do
+        cat "$dir"/$log.* | awk '{if ($3 > m) m = $3} END {print m / 1000}' >"$dir/wait_$log"
+    done
+    # 1 % of the wallets get a row each
+    for round in $(seq "$rounds"); do
+        sql <<SQL | tail -n 1 >>"$dir/new"
+SELECT count(c360_deposit('08' || lpad((600000 + i * 100)::text, 8, '0'), 1000)) FROM generate_series(1, greatest($fraud_rows / 1000, 500)) i;
+SELECT clock_timestamp() AS a \gset
+SELECT count(*) FROM c360_scan_fraud();
+SELECT extract(epoch FROM clock_timestamp() - :'a'::timestamptz);
+SQL
+    done
+    row "fraud scan of $fraud_rows ledger rows, $(awk '{print $1}' "$dir/whole" | median | cut -c1-5) s, against count(*), max(amount) over them in index order, $(awk '{print $2}' "$dir/whole" | median | cut -c1-5) s" "$(awk '{print $1 / $2}' "$dir/whole" | median | cut -c1-4) ×" "≤ 2 ×"
+    row "… memory of its own that it adds" "$(awk '{print $3}' "$dir/whole" | median) kB" "bounded by work_mem"
+    row "longest wait of another client during CALL c360_scan_fraud_all() (alone: $(cut -c1-5 "$dir/wait_alone") ms)" "$(cut -c1-5 "$dir/wait_beside") ms" "50 ms"
+    row "scan of what is new, 1 % of the wallets with one row more" "$(median <"$dir/new" | cut -c1-5) s" ""
+    rm -rf "$dir"
+}
+
 # A whole shop, in a database of its own.
 
 shop() { psql -X -q -At -v ON_ERROR_STOP=1 -v customers="$customers" -d shop "$@"; }
@@ -424,6 +488,9 @@ SQL
         done
     done
     row "c360_create_ticket at $clients clients, against a bare INSERT into the table ($(median <"$dir/ticket_floor" | cut -d. -f1)/s)" "$(paste "$dir/ticket" "$dir/ticket_floor" | awk '{print $1 / $2}' | median | cut -c1-4)" "≥ 0.5"
+    rm -rf "$dir"
+}
+
 # Scores. What a day changes, and a hundredth of the customers with new orders.
 
 measure_rfm() {

@@ -114,6 +114,16 @@ SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
     ('c360_fold', '(raw text) -> text')
 ) AS t (name, expected);
 
+-- Fraud
+SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
+    ('c360_scan_fraud', '(since timestamp with time zone DEFAULT NULL::timestamp with time zone)'
+        ' -> TABLE(rule text, examined bigint, flagged bigint)'),
+    ('c360_review_fraud_flag', '(flag_id bigint, decision text, note text DEFAULT NULL::text) -> void'),
+    ('c360_snooze_fraud_rule', '(phone text, rule text, until timestamp with time zone, note text) -> void'),
+    ('c360_set_fraud_rule', '(rule text, mode text DEFAULT NULL::text, severity text DEFAULT NULL::text,'
+        ' action text DEFAULT NULL::text, parameters jsonb DEFAULT NULL::jsonb) -> void')
+) AS t (name, expected);
+
 -- Orders, tickets
 SELECT is(pg_temp.signature(name), expected, name) FROM (VALUES
     ('c360_record_order', '(phone text, order_code text, amount bigint,'
@@ -232,7 +242,8 @@ FROM unnest(ARRAY['c360_parse_transfer', 'c360_vietqr_url']) AS name;
 SELECT is(pg_temp.declared(name), 'volatile unsafe', name || ' writes; it says itself what is missing')
 FROM unnest(ARRAY['c360_install', 'c360_set', 'c360_grant', 'c360_revoke', 'c360_deposit', 'c360_issue_credit', 'c360_withdraw',
                   'c360_refund', 'c360_adjust', 'c360_cancel_credit', 'c360_expire_credits',
-                  'c360_expire_all', 'c360_freeze_wallet', 'c360_unfreeze_wallet',
+                  'c360_expire_all', 'c360_scan_fraud', 'c360_scan_fraud_all', 'c360_review_fraud_flag',
+                  'c360_snooze_fraud_rule', 'c360_set_fraud_rule', 'c360_freeze_wallet', 'c360_unfreeze_wallet',
                   'c360_ingest_bank_transaction', 'c360_create_qr_code', 'c360_ingest_bank_transactions', 'c360_sepay_webhook',
                   'c360_link_transaction', 'c360_unlink_transaction', 'c360_resolve_match', 'c360_skip_match',
                   'c360_undo_skip_match', 'c360_process_bank', 'c360_rematch_transactions', 'c360_retire_qr_code',
@@ -266,7 +277,7 @@ SELECT is_empty($$SELECT r.name FROM pg_temp.routines r JOIN pg_language l ON l.
 SELECT is_empty($$SELECT name FROM pg_temp.routines WHERE prokind = 'p' AND (prosecdef OR proconfig IS NOT NULL)$$,
                 'procedures that commit have neither SECURITY DEFINER nor SET');
 SELECT is((SELECT prokind::text FROM pg_temp.routines WHERE routines.name = wanted), 'p', wanted || ' is a procedure')
-FROM unnest(ARRAY['c360_expire_all', 'c360_recount_all', 'c360_perform_job', 'c360_refresh_rfm_all']) AS wanted;
+FROM unnest(ARRAY['c360_expire_all', 'c360_recount_all', 'c360_perform_job', 'c360_refresh_rfm_all', 'c360_scan_fraud_all']) AS wanted;
 SELECT is((SELECT prosecdef FROM pg_temp.routines WHERE routines.name = wanted), false,
           wanted || ' has the rights of its caller')
 FROM unnest(ARRAY['c360_install', 'c360_grant', 'c360_revoke', 'c360_schedule_jobs', 'c360_unschedule_jobs', 'c360_set_job', 'c360_pg_cron_put']) AS wanted;
@@ -337,6 +348,7 @@ FROM (VALUES
         ' virtual_change bigint, balance_after bigint, virtual_balance_after bigint, idempotency_key text'),
     ('virtual_credits', 'id bigint, customer_id bigint, original_amount bigint, remaining_amount bigint,'
         ' status text, expires_at timestamp_with_time_zone'),
+    ('fraud_flags', 'customer_id bigint, rule text, mode text, evidence jsonb'),
     ('pending_customer_matches', 'id bigint, bank_transaction_id bigint, status text')
 ) AS t (name, columns),
     LATERAL (SELECT ARRAY[split_part(p, ' ', 1), replace(split_part(p, ' ', 2), '_', ' ')]

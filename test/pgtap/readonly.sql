@@ -43,6 +43,9 @@ SELECT c360_issue_credit(phone, 100, source_id => phone) FROM unnest(ARRAY['0901
 SELECT transaction_id AS paid FROM c360_withdraw('0901000001', 50) \gset
 SELECT ticket_code AS ticket FROM c360_create_ticket('0901000001', 'HOAN', 'DH1', deadline => '2026-01-01') \gset
 SELECT c360_freeze_wallet('0901000002', 'a reason'), c360_get_or_create_customer('0901000004') \g /dev/null
+INSERT INTO c360.fraud_flags (customer_id, rule, mode, severity, action, evidence, counted, found_at, last_found_at)
+SELECT id, 'self_dealing', 'on', 'medium', 'self_dealing', '{}', '{}', now(), now() FROM c360.customers WHERE phone = '0901000001'
+RETURNING id AS flag \gset
 SELECT c360_record_order('0901000001', 'RO-1', 500, '2024-01-02', 'delivered') \g /dev/null
 SELECT ticket_code AS ticket FROM c360_create_ticket('0901000001', 'RETURN_CLIENT', 'RO-1', refund_amount => 10,
     deadline => clock_timestamp()) \gset
@@ -138,6 +141,12 @@ INSERT INTO calls VALUES
     ('c360_delete_ticket', format('SELECT c360_delete_ticket(%L)', :'ticket')),
     ('c360_delete_ticket', format('SELECT c360_delete_ticket(%L)', :'paid_ticket')),
     ('c360_escalate_deadlines', 'SELECT c360_escalate_deadlines()'),
+    ('c360_scan_fraud', 'SELECT c360_scan_fraud()'),
+    ('c360_scan_fraud', $$SELECT c360_scan_fraud('-infinity')$$),
+    ('c360_scan_fraud_all', 'CALL c360_scan_fraud_all()'),
+    ('c360_review_fraud_flag', format('SELECT c360_review_fraud_flag(%s, ''dismissed'')', :flag)),
+    ('c360_snooze_fraud_rule', $$SELECT c360_snooze_fraud_rule('0901000001', 'wallet_abuse', '2099-01-01', 'a reseller')$$),
+    ('c360_set_fraud_rule', $$SELECT c360_set_fraud_rule('wallet_abuse', 'shadow')$$),
     ('c360_recount_orders', 'SELECT c360_recount_orders()'),
     ('c360_run_job', $$SELECT c360_run_job('carrier_deadlines')$$),
     ('c360_run_job', $$SELECT c360_run_job('refresh_rfm')$$),
@@ -208,6 +217,7 @@ INSERT INTO reads VALUES
     ('c360_require_phone', $$SELECT c360_require_phone('0901000001')$$),
     ('c360_require_text', $$SELECT c360_require_text('x', 'y', 1, true)$$),
     ('c360_require_one_of', $$SELECT c360_require_one_of('x', 'y', '{y}')$$),
+    ('c360_require_fraud_rule', $$SELECT c360_require_fraud_rule('wallet_abuse')$$),
     ('c360_require_words', $$SELECT c360_require_words('x', '{y}')$$),
     ('c360_customer', $$SELECT c360_customer('0901000001')$$),
     ('c360_customers', $$SELECT c360_customers('{0901000001}')$$),

@@ -133,7 +133,17 @@ SELECT is(pg_temp.calls(call), 'nothing', call) FROM unnest(ARRAY[
     $$SELECT c360_rfm_movement('2024-01-01', '2024-01-31')$$,
     $$SELECT c360_create_ticket('0912345678', 'RETURN_CLIENT', 'O-1', refund_amount => 10, deadline => now())$$,
     $$SELECT c360_create_ticket('0912345678', 'BOOM', 'O-3', refund_amount => 10, products => '[]', priority => 'low')$$,
-    $$SELECT c360_create_ticket('0912345672', 'BOOM', 'O-4')$$]) AS call;
+    $$SELECT c360_create_ticket('0912345672', 'BOOM', 'O-4')$$,
+    $$SELECT c360_deposit('0912345673', 6000000) FROM generate_series(1, 6)$$,
+    $$SELECT c360_record_order('0912345673', 'F-' || i, 1, status => 'returned') FROM generate_series(1, 3) AS i$$,
+    $$SELECT c360_run_job('scan_fraud')$$,
+    $$SELECT c360_scan_fraud('-infinity')$$,
+    $$SELECT c360_review_fraud_flag(id, 'dismissed') FROM c360.fraud_flags$$,
+    $$SELECT c360_set_fraud_rule('wallet_abuse', 'shadow', parameters => '{"more_than": 4}')$$,
+    $$SELECT c360_snooze_fraud_rule('0912345673', 'wallet_abuse', '2099-01-01', 'a reseller')$$,
+    $$SELECT c360_scan_fraud()$$]) AS call;
+SELECT is((SELECT string_agg(rule || ' ' || status, ', ' ORDER BY rule) FROM c360.fraud_flags),
+          'high_return_rate dismissed, wallet_abuse dismissed', 'fraud was found and reviewed');
 SELECT is((SELECT string_agg(concat_ws(' ', customer_id IS NOT NULL, type, status, priority), ', ' ORDER BY id) FROM c360.customer_tickets),
           't RETURN_CLIENT new normal, t BOOM new low, t BOOM new normal', 'there are tickets');
 CREATE FUNCTION pg_temp.ticket(n integer) RETURNS text LANGUAGE sql AS $$

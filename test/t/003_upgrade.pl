@@ -75,7 +75,8 @@ my @rows = (
         VALUES ('expire_credits', '1 * * * *', 'words of before', '7 * * * *', false, '2026-01-01', NULL),
                ('carrier_deadlines', '1 * * * *', 'words of before', NULL, true, '2026-01-01', NULL),
                ('process_bank', '1 * * * *', 'words of before', NULL, true, '2026-01-01', NULL),
-               ('refresh_rfm', '1 * * * *', 'words of before', NULL, true, '2026-01-01', NULL)
+                ('refresh_rfm', '1 * * * *', 'words of before', NULL, true, '2026-01-01', NULL),
+                ('scan_fraud', '1 * * * *', 'words of before', NULL, true, '2026-01-01', NULL)
         ON CONFLICT (job) DO UPDATE SET schedule = excluded.schedule, enabled = excluded.enabled} ],
     [ job_runs => q{INSERT INTO c360.job_runs (job, started_at, ended_at, rows, error, sqlstate, started_by)
         VALUES ('expire_credits', '2026-01-01', '2026-01-02', 3, NULL, NULL, 'worker'),
@@ -115,6 +116,17 @@ my @rows = (
         VALUES ('TV-2026-00007', 1, 'BOOM', 'DH1', '[1]', 5000, true, 'an', '2026-01-01')} ],
     [ ticket_history => q{INSERT INTO c360.ticket_history (ticket_id, action, to_status, note, done_by, done_at)
         VALUES (1, 'create', 'new', 'cũ', 'an', '2026-01-01')} ],
+    [ fraud_rules => q{INSERT INTO c360.fraud_rules (rule, mode, severity, action, parameters, description)
+        VALUES ('of_before', 'off', 'low', 'suspicious', '{"a": 1}', 'cũ')} ],
+    [ fraud_flags => q{INSERT INTO c360.fraud_flags (customer_id, rule, mode, severity, action, evidence, counted, times,
+            found_at, last_found_at, previous_tier, acted_at, activity_id, status, reviewed_by, reviewed_at, note)
+        VALUES (1, 'self_dealing', 'on', 'medium', 'self_dealing', '{"rows": [1]}', '{1}', 2, '2026-01-01', '2026-01-02',
+                NULL, NULL, NULL, 'open', NULL, NULL, NULL),
+               (2, 'high_return_rate', 'shadow', 'high', 'blacklist', '{}', '{}', 1, '2026-01-01', '2026-01-01',
+                NULL, NULL, NULL, 'dismissed', 'an', '2026-01-03', 'cũ')} ],
+    [ fraud_snoozes => q{INSERT INTO c360.fraud_snoozes (customer_id, rule, until, note, snoozed_by, snoozed_at)
+        VALUES (1, 'wallet_abuse', '2026-02-01', 'cũ', 'an', '2026-01-01')} ],
+    [ fraud_rechecks => q{INSERT INTO c360.fraud_rechecks (customer_id, due_at) VALUES (1, '2036-02-01')} ],
     [ transfer_ignored => q{INSERT INTO c360.transfer_ignored (value, reason) VALUES ('0909500000', 'hotline')} ]);
 
 # Tables of version $version, made by c360_install() itself that returns

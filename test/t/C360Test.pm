@@ -72,6 +72,12 @@ our @WRITES = (
     [ 'c360_set', q{SELECT c360_set('refund_grace_days', '8')} ],
     [ 'c360_grant', q{SELECT c360_grant('pg_monitor', 'viewer')} ],
     [ 'c360_revoke', q{SELECT c360_revoke('pg_monitor')} ],
+    # the deposits come after the scan, so that the next one finds them
+    [ 'c360_scan_fraud', q{SELECT rule, (SELECT count(c360_deposit('0977000004', 6000000)) FROM generate_series(1, 6)) FROM c360_scan_fraud()} ],
+    [ 'c360_scan_fraud_all', q{CALL c360_scan_fraud_all()} ],
+    [ 'c360_set_fraud_rule', q{SELECT c360_set_fraud_rule('wallet_abuse', 'shadow', parameters => '{"more_than": 6}')} ],
+    [ 'c360_snooze_fraud_rule', q{SELECT c360_snooze_fraud_rule('0912345678', 'wallet_abuse', '2036-01-01', 'a reseller')} ],
+    [ 'c360_review_fraud_flag', q{SELECT c360_review_fraud_flag(1, 'dismissed')} ],
     [ 'c360_perform_job', q{CALL c360_perform_job('expire_credits')} ],
     [ 'c360_run_job', q{SELECT c360_run_job('expire_credits')} ],
     [ 'c360_set_job', q{SELECT c360_set_job('expire_credits', '5 * * * *', true)} ],
@@ -135,6 +141,7 @@ our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_cha
     c360_job_fail c360_sweep_job_runs c360_pg_cron_clock c360_pg_cron_put c360_set_pg_cron_role
     c360_schedule_jobs c360_make_customer c360_put_order c360_count_orders c360_insert_ticket c360_lock_ticket
     c360_require_move c360_write_ticket c360_step_ticket c360_require_accountant c360_lock_payee
+    c360_fraud_batch c360_job_scan_fraud c360_require_fraud_rule
     c360_job_process_bank
     c360_unused_compensation c360_raise_priorities c360_job_carrier_deadlines c360_ticket_fields c360_customers_to_count
     c360_job_refresh_rfm c360_rfm_config_version c360_score_customer c360_score_customers c360_report_progress
@@ -471,6 +478,13 @@ FROM c360.customer_tickets WHERE type = 'OTHER';
 SELECT c360_run_job('carrier_deadlines');
 SELECT c360_ticket_action(ticket_code, 'process'), c360_ticket_action(ticket_code, 'cancel', 'gone'), c360_delete_ticket(ticket_code, 'twice')
 FROM c360.customer_tickets WHERE type = 'THIEU';
+-- flags of two kinds, one of them reviewed, which gives the tier back
+SELECT c360_record_order('0966666667', 'F' || i, 1000, status => 'returned') FROM generate_series(1, 3) i;
+SELECT c360_deposit('0966666667', 6000000) FROM generate_series(1, 6);
+SELECT c360_scan_fraud();
+SELECT c360_review_fraud_flag(id, 'dismissed', E'parcels\\t were lost') FROM c360.fraud_flags WHERE rule = 'high_return_rate';
+SELECT c360_snooze_fraud_rule('0966666667', 'wallet_abuse', '2036-01-01', E'a reseller');
+SELECT c360_set_fraud_rule('self_dealing', 'shadow', parameters => '{"percent": 70}');
 -- scores, and somebody whom the next refresh has to look at
 SELECT c360_refresh_rfm();
 SELECT c360_set_tier('0966666665', 'silver');
