@@ -80,9 +80,10 @@ trap finish EXIT
 trap 'exit 130' HUP INT TERM
 
 mkdir "$work/tree" "$work/cluster" "$work/reports" "$work/results"
-cp -R Makefile c360.control META.json README.md doc expected sql src test "$work/tree/"
+cp -R ./* "$work/tree/"
 cd "$work/tree"
 find . -name '*.o' -delete
+rm -f c360.so
 make -s PG_CONFIG="$pg_config" with_llvm=no EXTRA_CFLAGS="$flags" SHLIB_LINK="$link" all
 # the server's user writes what ran, and its reports
 chmod -R a+rwX "$work/tree" "$work/reports"
