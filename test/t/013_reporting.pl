@@ -87,6 +87,7 @@ $shop->safe_psql('shop', q{
         "accountNumber": "75918", "transferType": "in", "transferAmount": 70000, "content": "0912345678 ck"}');
     SELECT c360_resolve_ticket(t.ticket_code) FROM c360_create_ticket('0912345678', 'BOOM', 'DH77', refund_amount => 5000) t;
     SELECT c360_erase_customer('0966666665', 'asked for it');
+    SELECT c360_grant('pg_monitor', 'agent');
     VACUUM c360.customer_wallets});
 same_answers('after more of everything');
 
