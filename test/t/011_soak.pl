@@ -645,7 +645,7 @@ sub try_query
 
 sub wait_for_server
 {
-    $node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+    wait_for_server($node);
     return;
 }
 
