@@ -100,7 +100,8 @@ all install installcheck clean:
 	@false
 endif
 
-$(OBJS): $(wildcard src/*.h) Makefile
+# how many steps there are is compiled in
+$(OBJS): $(wildcard src/*.h) Makefile $(STEPS)
 
 # c360_install() holds the steps of sql/tables/, each behind its number, and
 # the views of sql/views/, whose names it checks first.

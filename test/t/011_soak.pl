@@ -643,12 +643,6 @@ sub try_query
     return $rc == 0 ? $out : undef;
 }
 
-sub wait_for_server
-{
-    wait_for_server($node);
-    return;
-}
-
 sub terminate
 {
     my ($which) = @_;
@@ -677,7 +671,7 @@ my %chaos = (
         my $offset = -s $node->logfile;
         kill_processes($pid);
         $node->wait_for_log(qr/PID $pid\) was terminated by signal 9/, $offset);
-        wait_for_server();
+        wait_for_server($node);
         return 1;
     },
     server => sub {
@@ -747,7 +741,7 @@ foreach my $step (what_happens(), [ $seconds, 'end' ])
 
     if (!@memory_before && $at > $rough + ($seconds - $rough) / 3)
     {
-        wait_for_server();
+        wait_for_server($node);
         @memory_before = memory_of_those_who_stay();
     }
     my $wait = $begun + $at - time();
