@@ -340,6 +340,7 @@ typedef struct Chunk
 	Change	  **changes;		/* in order of id */
 	int			count;
 	DateADT		today;
+	int			not_changed;	/* queued instead */
 } Chunk;
 
 typedef bool (*Wanted) (const Change *change);
@@ -464,7 +465,10 @@ keep_locked(Chunk *chunk, Wanted wanted, const bool *locked)
 		Change	   *change = chunk->changes[i];
 
 		if (wanted(change) && !locked[i])
+		{
 			skipped[nskipped++] = Int64GetDatum(change->id);
+			chunk->not_changed += change->counts;
+		}
 		else
 			chunk->changes[kept++] = change;
 	}
@@ -651,10 +655,11 @@ write_tiers(const Chunk *chunk)
 	c360_store_close(store);
 }
 
-static void
+/* Answers how many of them are left to the next batch or run. */
+static int
 write_chunk(Change *changes, int count, DateADT today)
 {
-	Chunk		chunk = {palloc(sizeof(Change *) * count), count, today};
+	Chunk		chunk = {palloc(sizeof(Change *) * count), count, today, 0};
 
 	CHECK_FOR_INTERRUPTS();
 	for (int i = 0; i < count; i++)
@@ -665,6 +670,7 @@ write_chunk(Change *changes, int count, DateADT today)
 	write_history(&chunk);
 	write_scores(&chunk);
 	write_tiers(&chunk);
+	return chunk.not_changed;
 }
 
 static void
@@ -679,7 +685,8 @@ write_changes(Receiver *receiver)
 	plan_without(one_by_one);
 	for (int done = 0; done < changes->count; done += CHUNK)
 	{
-		write_chunk(changes->kept + done, Min(CHUNK, changes->count - done), receiver->today);
+		receiver->changed -= write_chunk(changes->kept + done, Min(CHUNK, changes->count - done),
+										 receiver->today);
 		MemoryContextReset(context);
 	}
 	if (changes->filed > 0 && BufFileSeek(changes->file, 0, 0, SEEK_SET) != 0)
@@ -689,7 +696,7 @@ write_changes(Receiver *receiver)
 		int			count = Min(CHUNK, changes->filed - done);
 
 		c360_read_file(changes->file, changes->kept, count * sizeof(Change));
-		write_chunk(changes->kept, count, receiver->today);
+		receiver->changed -= write_chunk(changes->kept, count, receiver->today);
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);

@@ -42,9 +42,9 @@
 #define NSEGMENTS		125
 #define LONGEST_NAME	64
 
-/* far enough from the ends of the calendar to add days to */
+/* all days of orders, and far enough from the ends of the calendar to add days to */
 #define EARLIEST_DAY	((DateADT) -700000)
-#define LATEST_DAY		((DateADT) 2900000)
+#define LATEST_DAY		((DateADT) 3100000)
 
 typedef enum Metric
 {
