@@ -5,11 +5,13 @@
 #   make demo        a throw-away cluster that shows the main story
 #   make postgrest   the same with PostgREST in front, until Ctrl-C
 #   make check       every test, in throw-away clusters
-#   make soak        writers, readers and kills at random, SOAK_SECONDS (300) long
+#   make soak        writers, readers and kills at random, SOAK_SECONDS (1800) long
 #   make reference   writes doc/reference.md from an installation
 #   make lint        cppcheck and clang-tidy over src/
 #   make bench       measurements; doc/benchmarks.md has the last ones
 #   make valgrind    the regress tests against a server under valgrind
+#   make sanitize    the tests with the address and undefined-behaviour sanitizers
+#   make coverage    which lines of src/ the tests run
 
 EXTENSION = c360
 EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" c360.control)
@@ -32,13 +34,13 @@ REGRESS = setup $(filter-out setup,$(sort $(notdir $(basename $(wildcard test/sq
 REGRESS_OPTS = --inputdir=test --encoding=UTF8
 ISOLATION = $(sort $(notdir $(basename $(wildcard test/specs/*.spec))))
 ISOLATION_OPTS = --inputdir=test --encoding=UTF8
-EXTRA_CLEAN = $(SCRIPT) results output_iso regression.out regression.diffs tmp_check log test/fuzz/build
+EXTRA_CLEAN = $(SCRIPT) results output_iso regression.out regression.diffs tmp_check log test/fuzz/build coverage.txt
 
 PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 # These targets call make again once PGXS is there; they have no use for it
 # themselves, and it has a "check" of its own.
-OWN_TARGETS = deps demo postgrest check soak bench valgrind reference lint dist
+OWN_TARGETS = deps demo postgrest check soak bench valgrind sanitize coverage reference lint dist
 PG_MAJOR ?= $(or $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p'),15)
 
 ifneq ($(filter $(OWN_TARGETS),$(MAKECMDGOALS)),)
@@ -61,11 +63,15 @@ check: deps
 
 soak: deps
 	@$(MAKE) --no-print-directory EXTRA_CFLAGS=-Werror install-here
-	@SOAK_SECONDS=$${SOAK_SECONDS:-300} CHECK_PARTS=tap TAP_TESTS=test/t/011_soak.pl test/check.sh
+	@SOAK_SECONDS=$${SOAK_SECONDS:-1800} CHECK_PARTS=tap TAP_TESTS=test/t/011_soak.pl test/check.sh
 
 valgrind: deps
 	@$(MAKE) --no-print-directory -s install-here
 	@test/valgrind.sh
+
+sanitize coverage: deps
+	@$(MAKE) --no-print-directory -s install-here
+	@test/instrument.sh $@
 
 reference:
 	@PG_MAJOR=$(PG_MAJOR) test/deps.sh demo
@@ -94,7 +100,8 @@ all install installcheck clean:
 	@false
 endif
 
-$(OBJS): $(wildcard src/*.h) Makefile
+# how many steps there are is compiled in
+$(OBJS): $(wildcard src/*.h) Makefile $(STEPS)
 
 # c360_install() holds the steps of sql/tables/, each behind its number, and
 # the views of sql/views/, whose names it checks first.

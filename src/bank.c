@@ -11,7 +11,7 @@
  *
  * Many transfers at once go by the hundred: such a batch is one
  * subtransaction, and if something fails in it each gets its own. A payload of
- * the wrong form fails by itself; it is stored nowhere, a row of
+ * the wrong form, or that cannot be stored, fails by itself; a row of
  * c360.audit_logs says which item and why.
  *
  * Lock order: the transfer's row, then the wallet. Who takes many of them in
@@ -335,9 +335,9 @@ is_duplicate(const ErrorData *error)
 
 /*
  * One transfer in a subtransaction of its own. What cannot be decided is
- * stored with the reason; what cannot be stored is an error.
+ * stored with the reason; if it cannot be stored, the error is the answer.
  */
-static void
+static ErrorData *
 take_in_alone(Taken *item, bool decide)
 {
 	Batch		batch = {item, 1, decide, NULL};
@@ -353,19 +353,22 @@ take_in_alone(Taken *item, bool decide)
 						 errmsg("could not serialize access due to concurrent update")));
 		}
 		else if (batch.failure != NULL)
-			ReThrowError(error);
+			return error;
 		else
 			batch.failure = psprintf("%s %s", unpack_sql_state(error->sqlerrcode), error->message);
 		error = c360_try(take_in, &batch);
 	}
+	return NULL;
 }
 
 void
 c360_ingest(const C360Payload *payload, C360BankResult *result)
 {
 	Taken		item = {*payload};
+	ErrorData  *error = take_in_alone(&item, true);
 
-	take_in_alone(&item, true);
+	if (error != NULL)
+		ReThrowError(error);
 	*result = item.result;
 }
 
@@ -487,13 +490,27 @@ report_item(int64 number, const ErrorData *error)
 	SPI_finish();
 }
 
+/* What cannot be stored fails by itself, as what is malformed does. */
+static void
+take_in_each(Batch *batch)
+{
+	for (int i = 0; i < batch->count; i++)
+	{
+		Taken	   *item = &batch->items[i];
+
+		if (item->error != NULL)
+			continue;
+		item->error = take_in_alone(item, batch->decide);
+		if (item->error != NULL)
+			item->result = (C360BankResult) {.result = "failed"};
+	}
+}
+
 static void
 ingest_batch(Batch *batch, int64 first, ReturnSetInfo *answer)
 {
 	if (c360_try(take_in, batch) != NULL)
-		for (int i = 0; i < batch->count; i++)
-			if (batch->items[i].error == NULL)
-				take_in_alone(&batch->items[i], batch->decide);
+		take_in_each(batch);
 	for (int i = 0; i < batch->count; i++)
 	{
 		Datum		values[7];

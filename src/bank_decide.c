@@ -35,7 +35,8 @@
 
 #define MOST_LISTED 100			/* customers whom the parts of a transfer fit */
 #define UNMARKED_SHARE 100		/* of the chance that a marked part may have */
-#define COUNTED_EXACTLY 10000
+#define COUNTED_EXACTLY 100000
+#define SMALLEST_ROW 128		/* bytes that a customer takes at least */
 
 /* A candidate and the customers it led to. */
 typedef struct Seen
@@ -93,13 +94,14 @@ leads_to(Seen *seen, int64 customer_id)
 	seen->customers[seen->ncustomers++] = customer_id;
 }
 
-/* The customer of a live QR code, 0 if there is none. */
+/* The customer of a live QR code, 0 if there is none; an erased one has none. */
 static int64
 customer_of_code(const char *code)
 {
 	static C360Query query = {
-		"SELECT customer_id FROM c360.balance_customer_info"
-		" WHERE code OPERATOR(pg_catalog.=) $1 AND retired_at IS NULL",
+		"SELECT c.id FROM c360.balance_customer_info AS q"
+		" JOIN c360.customers AS c ON c.id OPERATOR(pg_catalog.=) q.customer_id"
+		" WHERE q.code OPERATOR(pg_catalog.=) $1 AND q.retired_at IS NULL AND c.phone IS NOT NULL",
 		1, {TEXTOID}, NULL
 	};
 	Datum		values[1];
@@ -280,18 +282,23 @@ customers_at_most(int64 limit)
 		" WHERE oid OPERATOR(pg_catalog.=) 'c360.customers'::pg_catalog.regclass AND $1 IS NOT NULL",
 		1, {INT8OID}, NULL
 	};
+	static C360Query densely = {
+		"SELECT pg_catalog.pg_relation_size('c360.customers'::pg_catalog.regclass)"
+		" OPERATOR(pg_catalog./) $1",
+		1, {INT8OID}, NULL
+	};
 	static C360Query count = {
 		"SELECT count(*) FROM (SELECT FROM c360.customers WHERE phone IS NOT NULL LIMIT $1) AS c",
 		1, {INT8OID}, NULL
 	};
-	int64		estimated;
 
 	if (answer_of(&range, 1) <= limit)
 		return true;
-	estimated = answer_of(&estimate, 0);
+	if (answer_of(&estimate, 0) * 0.8 > limit)
+		return false;
 	if (limit > COUNTED_EXACTLY)
-		return estimated >= 0 && estimated <= limit;
-	return estimated / 2 <= limit && answer_of(&count, limit + 1) <= limit;
+		return answer_of(&densely, SMALLEST_ROW) <= limit;
+	return answer_of(&count, limit + 1) <= limit;
 }
 
 /* Whether a part fits by accident with no more than the allowed chance. */

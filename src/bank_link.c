@@ -165,13 +165,21 @@ lock_known_payee(C360Store *store, const C360Decision *decision, C360BankResult 
 	return lock_payee(store, decision->value, NULL, result);
 }
 
+/* Money goes to nobody who was erased before we had the wallet. */
+static void
+check_not_erased(const C360Wallet *wallet)
+{
+	if (wallet->phone == NULL)
+		conflict("the customer changed meanwhile", "retry: he was erased");
+}
+
 /* A part that fits no longer: the number changed before we had the wallet. */
 static void
 check_part(const C360Wallet *wallet, const char *part)
 {
-	size_t		surplus = wallet->phone != NULL ? strlen(wallet->phone) - strlen(part) : 0;
+	size_t		length = strlen(wallet->phone);
 
-	if (wallet->phone == NULL || strcmp(wallet->phone + surplus, part) != 0)
+	if (length < strlen(part) || strcmp(wallet->phone + length - strlen(part), part) != 0)
 		conflict("the customer changed meanwhile", "retry: the part fits his number no longer");
 }
 
@@ -183,6 +191,7 @@ lock_decided(C360Store *store, const C360Decision *decision, C360BankResult *res
 	if (strcmp(decision->method, "phone") == 0)
 		return lock_known_payee(store, decision, result);
 	wallet = c360_wallet_lock(store, decision->customer_id, false);
+	check_not_erased(wallet);
 	if (strcmp(decision->method, "part") == 0)
 		check_part(wallet, decision->value);
 	return wallet;

@@ -133,6 +133,16 @@ attempt(void *arg)
 	c360_store_close(store);
 }
 
+/* A row that cannot be changed at all, by a trigger perhaps, is in nobody's way. */
+static void
+report_unrecorded(int64 id, const ErrorData *error)
+{
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("could not record that a transfer failed: %s", error->message),
+			 errdetail("transfer %lld", (long long) id)));
+}
+
 static Outcome
 try_transfer(int64 id, bool again, const char **result)
 {
@@ -142,14 +152,14 @@ try_transfer(int64 id, bool again, const char **result)
 	*result = this.result;
 	if (error == NULL)
 		return this.result != NULL ? DECIDED : LEFT_ALONE;
-	if (!again)
-	{
-		this.failure = psprintf("%s %s", unpack_sql_state(error->sqlerrcode), error->message);
-		error = c360_try(attempt, &this);
-		if (error != NULL)
-			ReThrowError(error);
-	}
-	return FAILED;
+	if (again)
+		return FAILED;
+	this.failure = psprintf("%s %s", unpack_sql_state(error->sqlerrcode), error->message);
+	error = c360_try(attempt, &this);
+	if (error == NULL)
+		return FAILED;
+	report_unrecorded(id, error);
+	return LEFT_ALONE;
 }
 
 /*

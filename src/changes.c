@@ -97,7 +97,10 @@ c360_changes_end(const C360Changes *changes, Jsonb *state)
 
 	SPI_connect();
 	if (c360_query(&update, values, NULL) != 1)
-		elog(ERROR, "consumer \"%s\" is not there", changes->consumer);
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("value is not allowed"),
+				 errdetail("not_allowed: consumer \"%s\"", changes->consumer)));
 	SPI_finish();
 }
 
@@ -129,10 +132,11 @@ static Datum
 changes_end(PG_FUNCTION_ARGS)
 {
 	C360Changes changes = {0};
+	static const char *const arguments[] = {"consumer", "upto", "state"};
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < lengthof(arguments); i++)
 		if (PG_ARGISNULL(i))
-			elog(ERROR, "argument %d of c360_changes_end is missing", i + 1);
+			c360_missing_argument(arguments[i]);
 	changes.consumer = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	changes.upto = DatumGetCString(DirectFunctionCall1(pg_snapshot_out, PG_GETARG_DATUM(1)));
 	c360_changes_end(&changes, PG_GETARG_JSONB_P(2));

@@ -191,7 +191,10 @@ restore_expired(C360Store *store, const Flag *flag)
 	c360_store_refresh(store);
 }
 
-/* False if somebody changed tier or lock since. */
+/*
+ * False if somebody changed tier or lock since. What his score asks for may
+ * have changed meanwhile, so the next refresh looks at him.
+ */
 static bool
 give_tier_back(const Flag *flag)
 {
@@ -199,6 +202,7 @@ give_tier_back(const Flag *flag)
 	static C360Query update = {"UPDATE c360.customers SET tier = $2, blacklisted_at = NULL, updated_at = clock_timestamp()"
 		" WHERE id = $1 AND tier = 'blacklist' AND NOT tier_locked AND blacklisted_at = $3",
 	3, {INT8OID, TEXTOID, TIMESTAMPTZOID}};
+	static C360Query queue = {"INSERT INTO c360.rfm_queue (customer_id) VALUES ($1)", 1, {INT8OID}};
 	Datum		values[3] = {Int64GetDatum(flag->customer_id), CStringGetTextDatum(flag->previous_tier),
 	TimestampTzGetDatum(flag->acted_at)};
 	bool		given;
@@ -206,6 +210,8 @@ give_tier_back(const Flag *flag)
 	SPI_connect();
 	c360_query(&lock, values, NULL);
 	given = c360_query(&update, values, NULL) > 0;
+	if (given)
+		c360_query(&queue, values, NULL);
 	SPI_finish();
 	return given;
 }

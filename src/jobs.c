@@ -108,7 +108,10 @@ c360_shift_schedule(PG_FUNCTION_ARGS)
 	if (!c360_cron_parse(VARDATA_ANY(schedule), VARSIZE_ANY_EXHDR(schedule), &cron))
 		invalid_schedule(schedule);
 	if (hours < -23 || hours > 23)
-		elog(ERROR, "cannot shift by %d hours", hours);
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("value is out of range"),
+				 errdetail("out_of_range: hours %d", hours)));
 	result = c360_cron_shift(VARDATA_ANY(schedule), VARSIZE_ANY_EXHDR(schedule), hours, shifted);
 	if (result != C360_CRON_SHIFTED)
 		ereport(ERROR,

@@ -112,6 +112,22 @@ required_text(Jsonb *raw, const char *name, int longest)
 	return text;
 }
 
+static void
+number_out_of_range(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("bank payload has a number out of range"),
+			 errdetail("overflow: %s", name)));
+}
+
+static Numeric
+numeric_of(const char *text)
+{
+	return DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(text),
+											   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+}
+
 static int64
 integer_of_numeric(Numeric number, const char *name)
 {
@@ -122,10 +138,7 @@ integer_of_numeric(Numeric number, const char *name)
 	if (DatumGetInt32(DirectFunctionCall2(numeric_cmp,
 										  DirectFunctionCall1(numeric_abs, NumericGetDatum(number)),
 										  NumericGetDatum(int64_to_numeric(PG_INT64_MAX)))) > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("bank payload has a number out of range"),
-				 errdetail("overflow: %s", name)));
+		number_out_of_range(name);
 	return DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(number)));
 }
 
@@ -151,9 +164,7 @@ integer_in_list(JsonbValue *value, const char *name)
 	if (strspn(digits, "0123456789") == 0 || strlen(text) > 40 ||
 		strspn(digits, "0123456789.") != strlen(digits) || strchr(digits, '.') != strrchr(digits, '.'))
 		bad_field(name, "is no number");
-	return integer_of_numeric(DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(text),
-																  ObjectIdGetDatum(InvalidOid),
-																  Int32GetDatum(-1))), name);
+	return integer_of_numeric(numeric_of(text), name);
 }
 
 /* A number, or digits in a string. */
@@ -168,7 +179,11 @@ id_of(JsonbValue *value, const char *name)
 
 		if (*text == '\0' || strspn(text, "0123456789") != strlen(text))
 			bad_field(name, "is no number");
-		id = DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(text)));
+		while (text[0] == '0' && text[1] != '\0')
+			text++;
+		if (strlen(text) > 19)
+			number_out_of_range(name);
+		id = integer_of_numeric(numeric_of(text), name);
 	}
 	else
 		id = integer_of(value, name);

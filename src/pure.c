@@ -75,9 +75,14 @@ c360_require_phone(PG_FUNCTION_ARGS)
 Datum
 c360_require_text(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	static const char *const arguments[] = {"name", NULL, "longest", "required"};
+	char	   *name;
 	char	   *value;
 
+	for (int i = 0; i < lengthof(arguments); i++)
+		if (arguments[i] != NULL && PG_ARGISNULL(i))
+			c360_missing_argument(arguments[i]);
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	if (PG_GETARG_BOOL(3))
 		value = c360_arg_required_text(fcinfo, 1, name, PG_GETARG_INT32(2));
 	else

@@ -44,13 +44,19 @@ random_code(char *code)
 	code[CODE_LENGTH] = '\0';
 }
 
-/* Two calls at once race for the unique key of live codes; both get the winner's. */
+/*
+ * Two calls at once race for the unique key of live codes; both get the
+ * winner's. NULL if the customer is erased meanwhile, or if the code that was
+ * in the way is retired since.
+ */
 static char *
 live_code(int64 customer_id, bool *created)
 {
 	static C360Query insert = {
 		"INSERT INTO c360.balance_customer_info (code, customer_id, created_by)"
-		" VALUES ($1, $2, $3) ON CONFLICT (customer_id) WHERE retired_at IS NULL DO NOTHING",
+		" SELECT $1, c.id, $3 FROM c360.customers AS c"
+		" WHERE c.id OPERATOR(pg_catalog.=) $2 AND c.phone IS NOT NULL FOR KEY SHARE"
+		" ON CONFLICT (customer_id) WHERE retired_at IS NULL DO NOTHING",
 		3, {TEXTOID, INT8OID, TEXTOID}, NULL
 	};
 	static C360Query select = {
@@ -61,7 +67,7 @@ live_code(int64 customer_id, bool *created)
 	MemoryContext caller = CurrentMemoryContext;
 	char		code[CODE_LENGTH + 1];
 	Datum		values[3];
-	char	   *result;
+	char	   *result = NULL;
 
 	random_code(code);
 	SPI_connect();
@@ -70,10 +76,9 @@ live_code(int64 customer_id, bool *created)
 	values[2] = CStringGetTextDatum(c360_actor());
 	*created = c360_query(&insert, values, NULL) == 1;
 	values[0] = Int64GetDatum(customer_id);
-	if (c360_query(&select, values, NULL) != 1)
-		elog(ERROR, "customer %lld has no live code", (long long) customer_id);
-	result = MemoryContextStrdup(caller, SPI_getvalue(SPI_tuptable->vals[0],
-													  SPI_tuptable->tupdesc, 1));
+	if (c360_query(&select, values, NULL) == 1)
+		result = MemoryContextStrdup(caller, SPI_getvalue(SPI_tuptable->vals[0],
+														  SPI_tuptable->tupdesc, 1));
 	SPI_finish();
 	return result;
 }
@@ -101,13 +106,19 @@ create_qr_code(PG_FUNCTION_ARGS)
 {
 	char	   *phone = c360_arg_phone(fcinfo, 0, "phone");
 	C360Store  *store = c360_store_open();
-	int64		customer_id = c360_customer_by_phone(store, phone);
-	char	   *code;
+	char	   *code = NULL;
+	int64		customer_id;
 	bool		created;
 
-	if (customer_id == 0)
-		c360_customer_unknown(phone);
-	code = live_code(customer_id, &created);
+	for (int tries = 0; code == NULL; tries++)
+	{
+		c360_check_tries(tries);
+		customer_id = c360_customer_by_phone(store, phone);
+		if (customer_id == 0)
+			c360_customer_unknown(phone);
+		code = live_code(customer_id, &created);
+		c360_store_refresh(store);
+	}
 	if (created)
 		announce_code(store, customer_id, phone, "qr_code", code);
 	c360_store_close(store);

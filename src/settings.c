@@ -46,7 +46,9 @@ Datum
 c360_settings_changed(PG_FUNCTION_ARGS)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
-		elog(ERROR, "c360_settings_changed is a trigger function");
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("c360_settings_changed is a trigger function")));
 	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
 	c360_at_commit_settings();
 	return PointerGetDatum(NULL);

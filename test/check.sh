@@ -113,7 +113,7 @@ check_fuzz () {
 }
 
 check_tap () {
-    heading "TAP: crash, dump, upgrade, pg_cron, standby, point in time, jobs, soak"
+    heading "TAP: crash, dump, upgrade, pg_cron, standbys, recovery, reporting, jobs, soak"
     local log
     mkdir -m 700 "$work/tap"
     [ "$(id -u)" != 0 ] || chown postgres "$work/tap"

@@ -25,7 +25,7 @@ AS $$
 DECLARE
     sees_money constant boolean := coalesce(@extschema@.c360_level() <> 'viewer', false);
     most constant integer := coalesce(c360_search_customers.max_rows, 20);
-    walk constant integer := least(2000 + 50 * most, 20000);
+    walk constant integer := 2000 + 50 * least(greatest(most, 0), 360);
     candidates constant integer := 1000;
     beyond constant text := chr(1114111);      -- after every character
     q constant text := @extschema@.c360_fold(c360_search_customers.query);

@@ -82,8 +82,8 @@ CREATE FUNCTION @extschema@.c360_require_days(from_date date, to_date date, long
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NOT isfinite(c360_require_days.from_date) OR NOT isfinite(c360_require_days.to_date)
-        OR c360_require_days.from_date < '1900-01-01' OR c360_require_days.to_date > '9999-12-31' THEN
+    IF c360_require_days.from_date NOT BETWEEN '1900-01-01' AND '9999-12-31'
+        OR c360_require_days.to_date NOT BETWEEN '1900-01-01' AND '9999-12-31' THEN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'value is out of range',
             DETAIL = format('out_of_range: from_date %s, to_date %s',
                             to_jsonb(c360_require_days.from_date) #>> '{}', to_jsonb(c360_require_days.to_date) #>> '{}'),
@@ -320,10 +320,12 @@ DECLARE
     sees_money constant boolean := @extschema@.c360_sees_money();
     last_day constant date := coalesce(c360_daily_summary.to_date,
         greatest(@extschema@.c360_shop_day(statement_timestamp()), c360_daily_summary.from_date));
-    first_day constant date := coalesce(c360_daily_summary.from_date, last_day - 29);
+    first_day date;
     begins timestamptz;
     ends timestamptz;
 BEGIN
+    PERFORM @extschema@.c360_require_days(c360_daily_summary.from_date, last_day, NULL);
+    first_day := coalesce(c360_daily_summary.from_date, last_day - 29);
     PERFORM @extschema@.c360_require_days(first_day, last_day, 1000);
     begins := @extschema@.c360_shop_midnight(first_day);
     ends := @extschema@.c360_shop_midnight(last_day + 1);

@@ -23,4 +23,4 @@ COMMENT ON FUNCTION @extschema@.c360_changes_end(text, pg_snapshot, jsonb) IS
 'Internal: notes that the consumer has all up to this snapshot.
 
 consumer: its name. upto: of c360_changes_begin(). state: what its next run gets.
-Errors: 25006 read only; 55000 not installed.';
+Errors: 22004 missing_argument; 22023 not_allowed: no such consumer; 25006 read only; 55000 not installed.';

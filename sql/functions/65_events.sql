@@ -13,7 +13,7 @@ COMMENT ON FUNCTION @extschema@.c360_events_since(text, text[], integer) IS
 
 after: the cursor of the last row that was handled; NULL = one row whose cursor says "now" and whose id is NULL. channels: of wallets, tickets, customers, bank, wallet:<phone>; NULL = all. max_rows: 1 to 10,000; NULL = 500.
 Answer: rows in order, the payload as in the notification; what the level of the caller may not read is left out. A row with id NULL instead of events says: nothing for you up to here, go on from this cursor.
-Errors: PT410 cursor_expired (older than event_retention, of another history, or newer than the newest): fetch anew; 22023 invalid_cursor, unknown_channel, out_of_range, too_many; 42501 no_level; 55000 not installed.';
+Errors: PT410 cursor_expired (older than event_retention, of another history, or newer than the newest): fetch anew; 22023 invalid_cursor, unknown_channel, out_of_range, too_many; 22004 missing_argument; 42501 no_level; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_open_stream(channels text[] DEFAULT NULL) RETURNS text
 LANGUAGE c VOLATILE PARALLEL UNSAFE

@@ -103,6 +103,18 @@ SELECT is(pg_temp.take(45, 'ck 50055'), 'deposited 0961550055', 'gaps in the ids
 -- hundreds of customers: counted exactly, too
 SELECT count(c360_get_or_create_customer('0968' || lpad(n::text, 6, '0'))) FROM generate_series(100001, 100300) AS n \g /dev/null
 SELECT is(pg_temp.take(46, 'ck 50055'), 'pending', 'with 300 customers more');
+-- statistics of before an import are not believed
+SELECT c360_set('part_match_max_chance', to_char(1 - 1e-4, 'FM0.0000')) \g /dev/null
+SAVEPOINT before_import;
+UPDATE pg_class SET reltuples = 1, relpages = 1 WHERE oid = 'c360.customers'::regclass;
+INSERT INTO c360.customers (phone, name, name_folded, carrier, created_source) SELECT '08' || lpad(n::text, 8, '0'), 'n', 'n', 'Viettel', 'import' FROM generate_series(1, 120000) AS n;
+SELECT is(pg_temp.take(60, 'x-GD-119999'), 'deposited 0800119999', 'six marked digits, 120,000 customers, a chance of 0.9999 allowed');
+SELECT c360_set('part_match_max_chance', '0.1') \g /dev/null
+SELECT is(pg_temp.take(61, 'x-GD-119999'), 'pending', 'of 0.1: counted, too many');
+SELECT c360_set('part_match_max_chance', '0.11') \g /dev/null
+SELECT is(pg_temp.take(62, 'x-GD-119999'), 'pending', 'of 0.11: not counted, the table is too large');
+SELECT is(pg_temp.take(63, 'x-GD-0119999'), 'deposited 0800119999', 'seven digits');
+ROLLBACK TO before_import;
 SELECT c360_set('part_match_max_chance', NULL) \g /dev/null
 SELECT is(pg_temp.take(47, 'ck 50055'), 'pending', 'by default five digits are too few for more than 100');
 SELECT is(pg_temp.take(48, 'ck-GD-50055'), 'deposited 0961550055', 'but not where marked');
@@ -281,6 +293,19 @@ SELECT is(pg_temp.said(c360_link_transaction(pg_temp.row_of(300), '0961220001'))
 SELECT is(pg_temp.attempt(300), 'deposited 5 f', 'it is no longer');
 SELECT is(pg_temp.failure(format('SELECT c360_process_bank(%s)', n)), '22023 out_of_range', n || ' rows') FROM unnest('{0,-1,10001,2147483647}'::text[]) AS n;
 SELECT is((SELECT ROW(processed, failed)::text FROM c360_process_bank(NULL)), '(0,0)', 'NULL rows: as many as usual');
+-- a row that cannot even keep the reason stops no other
+CREATE FUNCTION pg_temp.refuse_row() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'not this row' USING ERRCODE = 'P0098';
+END $$;
+SELECT c360_ingest_bank_transactions(jsonb_build_array(pg_temp.body(304, '0961220001'), pg_temp.body(305, '0961220001')), false) \g /dev/null
+CREATE TRIGGER refuse_row BEFORE UPDATE ON c360.balance_history FOR EACH ROW WHEN (OLD.sepay_id = 304) EXECUTE FUNCTION pg_temp.refuse_row();
+SET LOCAL client_min_messages = error;      -- a WARNING says so
+SELECT is((SELECT ROW(processed, failed)::text FROM c360_process_bank()), '(1,0)', 'the other one is decided');
+RESET client_min_messages;
+SELECT is((SELECT string_agg(coalesce(result, 'undecided'), ' ' ORDER BY sepay_id) FROM c360.balance_history WHERE sepay_id IN (304, 305)), 'undecided deposited', 'this one waits');
+DROP TRIGGER refuse_row ON c360.balance_history;
+SELECT is((SELECT ROW(processed, failed)::text FROM c360_process_bank()), '(1,0)', 'until it can be');
 SELECT ok(EXISTS (SELECT FROM c360_job_status WHERE job = 'process_bank' AND schedule = '*/5 * * * *'), 'the job is registered');
 SELECT is(c360_job_process_bank(), 0::bigint, 'nothing is left');
 
@@ -328,6 +353,13 @@ SELECT is(pg_temp.told(jsonb_build_array('{"id": 420, "bank_brand_name": "MB", "
 FROM unnest(ARRAY['{"amount_in": "1.50"}', '{"amount_in": "x"}', '{"amount_in": "-1.00"}', '{"amount_in": "1.0.0"}', '{"amount_in": "1.00", "amount_out": "2.00"}', '{"amount_in": "."}', '{"amount_in": ""}',
     '{"amount_in": null}', '{"transaction_date": "yesterday"}', '{"bank_brand_name": null}', '{"account_number": ""}', '{"accumulated": "much"}', '{"amount_in": "99999999999999999999"}', '{"id": "x"}', '{"amount_in": true}']::jsonb[]) AS wrong;
 SELECT is((SELECT count(*) FROM c360.balance_history WHERE sepay_id = 420), 0::bigint, 'stored nowhere');
+-- one that the shop's own trigger keeps out stops no other
+CREATE TRIGGER refuse_row BEFORE INSERT ON c360.balance_history FOR EACH ROW WHEN (NEW.sepay_id = 491) EXECUTE FUNCTION pg_temp.refuse_row();
+SELECT is(pg_temp.told(jsonb_build_array(pg_temp.body(490, '0964000001'), pg_temp.body(491, '0964000001'), pg_temp.body(492, '0964000001'))),
+          'deposited 0964000001 150000, failed, deposited 0964000001 150000', 'what cannot be stored fails by itself');
+SELECT is((SELECT concat_ws(' ', sqlstate, message, detail) FROM c360.audit_logs WHERE function = 'c360_ingest_bank_transactions' ORDER BY id DESC LIMIT 1), 'P0098 not this row item 2: ', 'why');
+SELECT is(pg_temp.failure(format('SELECT c360_ingest_bank_transaction(%L)', pg_temp.body(491, '0964000001'))), 'P0098', 'alone it is an error');
+DROP TRIGGER refuse_row ON c360.balance_history;
 SELECT is((SELECT count(DISTINCT substring(detail FROM 'invalid_payload: (\w+)')) FROM c360.audit_logs WHERE function = 'c360_ingest_bank_transactions' AND detail ~ ': (amount_in|transaction_date|bank_brand_name|account_number|accumulated|id) '),
           6::bigint, 'the field is named');
 SELECT is(pg_temp.failure(format('SELECT c360_ingest_bank_transactions(%s)', payloads)), expected, 'bulk: ' || left(payloads, 40)) FROM (VALUES

@@ -333,8 +333,11 @@ SELECT * FROM c360_expire_credits() \g /dev/null
 SELECT pg_temp.age_lot(pg_temp.lot('due'), '1 hour') \g /dev/null
 SELECT c360_cancel_credit(pg_temp.lot('cancelled'), 'wrong') \g /dev/null
 SELECT is(pg_temp.lot_state('before') || ', ' || pg_temp.lot_state('during'), 'EXPIRED 0 of 100, EXPIRED 0 of 50', 'lots expired');
+DELETE FROM c360.rfm_queue;
 SELECT c360_review_fraud_flag(pg_temp.flag('0906000001'), 'dismissed', 'parcels were lost') \g /dev/null
 SELECT is(pg_temp.tier('0906000001'), 'gold', 'the tier of before is his again');
+SELECT is(ARRAY(SELECT c.phone FROM c360.rfm_queue q JOIN c360.customers c ON c.id = q.customer_id), ARRAY['0906000001'],
+          'until the next refresh looks what his score asks for');
 SELECT is(pg_temp.lot_state(lot), expected, lot) FROM (VALUES
     ('before', 'EXPIRED 0 of 100'), ('during', 'ACTIVE 50 of 50'), ('due', 'ACTIVE 30 of 30'),
     ('later', 'ACTIVE 70 of 70'), ('cancelled', 'CANCELLED 0 of 20')) AS t (lot, expected);

@@ -16,8 +16,8 @@ BEGIN
     RAISE EXCEPTION 'evil.% ran as %', what, current_user USING ERRCODE = 'EV001';
 END $$;
 
--- Functions with the names of the server's that c360 might call, for each
--- signature of them that can be copied.
+-- Functions with the names of the server's that c360 might call, those in C by
+-- their texts of SQL, for each signature of them that can be copied.
 DO $do$
 DECLARE
     f record;
@@ -27,11 +27,11 @@ BEGIN
                p.proretset
         FROM pg_proc p
         WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.prokind IN ('f', 'a')
-          AND p.proname IN ('lower', 'upper', 'btrim', 'left', 'format', 'now', 'clock_timestamp', 'current_setting',
+          AND (EXISTS (SELECT FROM pg_temp.routines r WHERE r.prosrc ~ ('\m' || p.proname || '\s*\(')) OR p.proname IN ('lower', 'upper', 'btrim', 'left', 'format', 'now', 'clock_timestamp', 'current_setting',
               'set_config', 'jsonb_build_object', 'jsonb_build_array', 'jsonb_agg', 'unnest', 'cardinality', 'sum',
               'count', 'max', 'min', 'lag', 'abs', 'array_agg', 'string_agg', 'to_regnamespace', 'to_regclass',
               'hashtext', 'pg_advisory_xact_lock', 'pg_notify', 'array_to_string', 'power', 'concat', 'length',
-              'textcat', 'texteq', 'int8eq', 'repeat', 'generate_series')
+              'textcat', 'texteq', 'int8eq', 'repeat', 'generate_series'))
           AND NOT EXISTS (SELECT FROM unnest(p.proargtypes) AS t WHERE t = 'internal'::regtype)
           AND p.prorettype <> 'internal'::regtype AND p.proargmodes IS NULL AND p.provariadic = 0
           AND pg_get_function_identity_arguments(p.oid) !~ '(any|internal|ORDER BY)'
@@ -251,6 +251,28 @@ SELECT unalike(coalesce(pg_temp.under(path, 'SELECT x::pg_catalog.text FROM (SEL
 FROM story, unnest(ARRAY['', 'pg_temp, evil, pg_catalog']) AS path ORDER BY path, n;
 
 SELECT is(pg_temp.wallet('0901000001'), '435 + 0, available 435', 'the wallet after all that');
+
+-- Every function there is, with arguments that mean something or NULL: it may
+-- fail, but not by what it finds.
+CREATE FUNCTION pg_temp.call_of(routine oid, with_nulls boolean) RETURNS text LANGUAGE sql AS $$
+    SELECT CASE p.prokind WHEN 'p' THEN 'CALL ' ELSE 'SELECT pg_catalog.count(*)::pg_catalog.text FROM ' END
+        || format('public.%I(%s)', p.proname, (
+            SELECT string_agg(format('%L::%I.%I', CASE WHEN NOT with_nulls THEN
+                       CASE a.name WHEN 'job' THEN 'expire_credits' WHEN 'schedule' THEN '1 * * * *' WHEN 'from_status' THEN 'new'
+                           WHEN 'to_status' THEN 'processing' WHEN 'ticket_code' THEN (SELECT max(k.ticket_code) FROM c360.customer_tickets k)
+                           WHEN 'role' THEN 'pg_monitor' WHEN 'level' THEN 'agent' WHEN 'reason' THEN 'a good reason' ELSE
+                       CASE t.typname WHEN 'text' THEN '0901000001' WHEN 'jsonb' THEN '{"a": 1}' WHEN 'bool' THEN 'true' WHEN '_text' THEN '{a}'
+                           WHEN 'timestamptz' THEN '2026-01-02' WHEN 'date' THEN '2026-01-02' WHEN 'interval' THEN '1 day'
+                           WHEN 'regrole' THEN 'pg_monitor' WHEN '_int8' THEN '{1}' ELSE '1' END END END, n.nspname, t.typname), ', ' ORDER BY a.n)
+            FROM ROWS FROM (unnest(p.proargtypes), unnest(p.proargnames[1:p.pronargs])) WITH ORDINALITY AS a (type, name, n)
+            JOIN pg_type t ON t.oid = a.type JOIN pg_namespace n ON n.oid = t.typnamespace))
+    FROM pg_proc p WHERE p.oid = routine
+$$;
+SELECT unalike(coalesce(pg_temp.under(path, pg_temp.call_of(r.oid, with_nulls)), ''), 'EV%',
+               format('search_path "%s": %s%s', path, r.name, CASE WHEN with_nulls THEN ' of NULL' END))
+FROM pg_temp.routines r, unnest(ARRAY['evil, public, pg_catalog, pg_temp', 'pg_temp, evil, pg_catalog']) AS path,
+     unnest(ARRAY[false, true]) AS with_nulls
+WHERE r.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) AND r.name <> 'c360_become_owner' ORDER BY path, r.name, with_nulls;
 SELECT is_empty('SELECT * FROM c360_verify_wallets()', 'the books are sound');
 SELECT * FROM finish();
 ROLLBACK;

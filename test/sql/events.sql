@@ -155,3 +155,10 @@ WHERE customer_id = test.customer('0929000004') AND event = 'wallet.deposit' ORD
 
 -- Statistics where no worker runs: all NULL.
 SELECT * FROM c360_stat;
+
+-- A payload with everything that JSON has comes as it was written.
+SELECT cursor AS start FROM c360_events_since() \gset
+INSERT INTO c360.customer_activities (xact, topic, event, payload, actor, session_user_name, created_at)
+VALUES (pg_current_xact_id(), 'customers', 'shop.own',
+    '{"nothing": null, "yes": true, "no": false, "list": [1, null, {"a": "b"}], "of": {"c": 1e-7}, "text": "\"\\ đ"}', 'me', 'me', now());
+SELECT payload - '{id,at,cursor}'::text[] AS payload FROM c360_events_since(:'start') WHERE event = 'shop.own';

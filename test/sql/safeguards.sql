@@ -88,3 +88,24 @@ SET min_parallel_table_scan_size = 0;
 SELECT (c360_wallet(phone)).balance, n FROM test.many WHERE n = 777;
 DROP TABLE test.many;
 SELECT count(*) FROM c360_verify_wallets();
+
+-- Movements within movements: triggers of the ledger that deposit, twelve deep,
+-- and a function of the shop's that bears such a name.
+SELECT set_config('request.method', 'POST', false) \g /dev/null
+BEGIN;
+CREATE FUNCTION public.c360_of_the_shop(n bigint) RETURNS bigint LANGUAGE sql AS $$
+    SELECT balance FROM public.c360_deposit('09240001' || lpad(n::text, 2, '0'), n)
+$$;
+CREATE FUNCTION test.again() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.amount < 12 THEN
+        PERFORM public.c360_of_the_shop(NEW.amount + 1);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER again AFTER INSERT ON c360.wallet_transactions FOR EACH ROW EXECUTE FUNCTION test.again();
+SELECT public.c360_of_the_shop(1);
+SELECT count(*), sum(balance) FROM c360_wallets((SELECT array_agg('09240001' || lpad(n::text, 2, '0')) FROM generate_series(1, 12) n));
+SELECT * FROM c360_verify_wallets();
+ROLLBACK;
+SELECT set_config('request.method', '', false) \g /dev/null

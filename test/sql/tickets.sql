@@ -361,6 +361,13 @@ SELECT test.code_at('2129-12-31 16:59:59.999+00'), test.code_at('2129-12-31 17:0
 SELECT setval('c360.ticket_numbers_2130', 99998);
 SELECT test.code_at('2130-06-01'), test.code_at('2130-06-01'), test.code_at('2130-06-01');
 -- numbers that were lost, as after a restore of rows alone, go on after the last
+-- codes that are taken are passed over; a trigger that swallows tickets ends the call
+SELECT setval('c360.ticket_numbers_2130', 99998);
+SELECT test.code_at('2130-06-01');
+CREATE FUNCTION test.swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER swallow BEFORE INSERT ON c360.customer_tickets FOR EACH ROW EXECUTE FUNCTION test.swallow();
+SELECT test.fails($$SELECT c360_create_ticket('0932000001', 'OTHER', allow_duplicate => true)$$);
+DROP TRIGGER swallow ON c360.customer_tickets;
 DROP SEQUENCE c360.ticket_numbers_2130;
 SELECT test.code_at('2130-06-01');
 ROLLBACK;

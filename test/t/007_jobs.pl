@@ -255,7 +255,7 @@ $lot = stopped_run();
 $pid = query($runner_pid);
 kill 'KILL', $pid;
 eval { $session->quit };
-$node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+wait_for_server($node);
 poll("SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'c360 job runner' AND pid <> $pid", 'after a crash it is started again');
 is_interrupted($lot, 'crashed');
 $session = $node->background_psql('shop');

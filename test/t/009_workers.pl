@@ -209,7 +209,7 @@ foreach my $kind (@kinds, 'c360 launcher')
     $node->safe_psql('shop', deposit('0912345678', "before the crash of $kind"));
     kill 'KILL', $pid;
     eval { $open->quit };
-    $node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+    wait_for_server($node);
     @pids = workers('shop', @pids);
     at_work('shop', "kill -9 of the $kind");
     wait_announced($node, 'shop');

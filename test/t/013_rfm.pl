@@ -189,7 +189,7 @@ for my $kind ('CALL c360_refresh_rfm_all()', q{SELECT c360_run_job('refresh_rfm'
     kill 'KILL', $pid;
     eval { $walk->quit };
     eval { $holder->quit };
-    $node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+    wait_for_server($node);
     cmp_ok($node->safe_psql('shop', 'SELECT count(*) FROM c360.customer_rfm'), '>', 0, 'what was committed stays');
     cmp_ok($node->safe_psql('shop', 'SELECT count(*) FROM c360.customer_rfm WHERE customer_id > 3000'), '==', 0, 'and no more');
     $node->safe_psql('shop', 'DROP TRIGGER stop ON c360.customer_rfm; DROP FUNCTION reference.stop()');

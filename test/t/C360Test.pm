@@ -10,13 +10,28 @@ use File::Temp;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(
     new_node new_database install error_of rows_of session_query
     catalog_text table_texts sequence_texts same_text same_tables
     fill_every_table guard_works verify_is_empty
-    @WRITES @READS %NOT_CALLED routines shop_year
+    @WRITES @READS %NOT_CALLED routines shop_year wait_for_server
 );
+
+# The server comes back after a crash. Until it does psql ends before it has
+# read what it is to do, which is an error of its own.
+sub wait_for_server
+{
+    my ($node) = @_;
+
+    foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+    {
+        return if eval { $node->psql('postgres', 'SELECT true') == 0 };
+        usleep(100_000);
+    }
+    die 'the server does not come back';
+}
 
 # Ticket codes have the year of the shop's clock.
 sub shop_year

@@ -45,6 +45,15 @@ async function pendingMatch() {
     return value('SELECT id FROM c360.pending_customer_matches WHERE bank_transaction_id = $1', [id]);
 }
 
+// An open flag: all his parcels came back.
+async function flag() {
+    const phone = newPhone();
+
+    await sql(`SELECT c360_record_order($1, $1 || '-' || n, 1000, now(), 'returned') FROM generate_series(1, 3) AS n`, [phone]);
+    await sql('SELECT c360_scan_fraud()');
+    return value("SELECT id FROM c360_fraud_flag_list WHERE phone = $1 AND status = 'open'", [phone]);
+}
+
 const NOBODY = '0999999999';
 const invalidPhone = [{ phone: 'no phone' }, 400, '22023', 'invalid_phone'];
 const noPhone = [{ phone: null }, 400, '22004', 'missing_argument'];
@@ -233,6 +242,11 @@ export const functions = {
     c360_rfm_movement: { args: () => ({ from_date: '2026-01-01', to_date: '2026-01-31' }), answer: 'array',
         bad: [[{ from_date: '2026-02-01' }, 400, '22023']] },
     c360_scan_fraud: { args: () => ({}), answer: 'array' },
+    c360_review_fraud_flag: { args: async () => ({ flag_id: await flag(), decision: 'dismissed', note: 'parcels were lost' }), answer: null,
+        bad: [[{ flag_id: 999999 }, 404, 'PT404'], [{ decision: 'maybe' }, 400, '22023'], [{ flag_id: null }, 400, '22004']] },
+    c360_set_fraud_rule: { args: () => ({ rule: 'self_dealing', mode: 'shadow', parameters: { percent: 90 } }), answer: null,
+        bad: [[{ rule: 'love' }, 400, '22023', 'unknown_rule'], [{ mode: 'loud' }, 400, '22023', 'not_allowed'],
+            [{ parameters: { percent: 'x' } }, 400, '22023', 'invalid_parameter']] },
     c360_snooze_fraud_rule: { args: async () => ({ phone: await customer(), rule: 'wallet_abuse', until: '2030-01-01T00:00:00Z',
         note: 'known wholesaler' }), answer: null, bad: [invalidPhone, noPhone, unknownPhone, [{ rule: 'love' }, 400, '22023']] },
 

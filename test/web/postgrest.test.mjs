@@ -111,7 +111,7 @@ function typeOf(json) {
 }
 
 // with tests of their own
-const SPECIAL = ['c360_events', 'c360_sepay_webhook', 'c360_review_fraud_flag'];
+const SPECIAL = ['c360_events', 'c360_sepay_webhook'];
 
 test('every function that can be called stands in endpoints.mjs', () => {
     assert.deepEqual(offered().map(({ name }) => name)
