@@ -36,6 +36,7 @@
 #include "call.h"
 #include "compat.h"
 #include "fraud_scan.h"
+#include "jobs.h"
 #include "json.h"
 #include "query.h"
 
@@ -651,6 +652,22 @@ scan_since(C360FraudScan *scan, TimestampTz since)
 	close_scan(scan);
 }
 
+/*
+ * Until the transaction ends. Without it the job would wait for a transaction
+ * that is left open, and all other jobs of the runner with it.
+ */
+static void
+take_the_jobs_place(void)
+{
+	if (!DatumGetBool(DirectFunctionCall2(c360_job_lock, CStringGetTextDatum("scan_fraud"),
+										  BoolGetDatum(true))))
+		ereport(ERROR,
+				(errcode(ERRCODE_C360_CONFLICT),
+				 errmsg("job is running"),
+				 errdetail("job_running: scan_fraud"),
+				 errhint("The view c360_job_status shows how far it is.")));
+}
+
 static Datum
 scan_fraud(PG_FUNCTION_ARGS)
 {
@@ -664,6 +681,7 @@ scan_fraud(PG_FUNCTION_ARGS)
 				 errmsg("date is in the future"),
 				 errdetail("invalid_date: since")));
 	c360_materialize(fcinfo);
+	take_the_jobs_place();
 	if (PG_ARGISNULL(0))
 		scan_changes(&scan, "at once", true);
 	else
@@ -706,6 +724,8 @@ fraud_batch(PG_FUNCTION_ARGS)
 {
 	C360FraudScan		scan = {.rows_left = BATCH_ROWS,.flags_left = BATCH_FLAGS};
 
+	if (!PG_ARGISNULL(0))
+		take_the_jobs_place();
 	scan_changes(&scan, PG_ARGISNULL(0) ? name_of_job_run() : text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
 	PG_RETURN_INT64(scan.done < 0 ? 0 : Max(scan.done, 1));
 }

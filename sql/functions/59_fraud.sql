@@ -5,12 +5,12 @@ RETURNS TABLE (rule text, examined bigint, flagged bigint)
 LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 3
 AS 'MODULE_PATHNAME', 'c360_scan_fraud';
 COMMENT ON FUNCTION @extschema@.c360_scan_fraud(timestamptz) IS
-'Looks for fraud in orders and ledger, in one transaction; what it finds becomes flags, and flags act. One scan at a time; a second one waits.
+'Looks for fraud in orders and ledger, in one transaction; what it finds becomes flags, and flags act. One scan at a time.
 
 since: NULL = what is new since the last scan, the caller''s own changes included; else findings that ended since then, whether scanned before or not; -infinity = all.
 The same is never found twice, and while a flag is open further findings of its rule are added to it.
 Answer: for each rule the customers looked at, and new flags.
-Errors: 22023 invalid_date; 25006 read only; 55000 not installed, invalid_parameter.';
+Errors: PT409 job_running (also another c360_scan_fraud(), until its transaction ends); 22023 invalid_date; 25006 read only; 55000 not installed, invalid_parameter.';
 
 CREATE FUNCTION @extschema@.c360_fraud_batch(run text) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -20,7 +20,7 @@ COMMENT ON FUNCTION @extschema@.c360_fraud_batch(text) IS
 
 run: who begins one if none is under way; NULL = the run of the job.
 Answer: rows looked at, at least 1; 0 when the scan that run began is at its end.
-Errors: 25006 read only; 55000 not installed, invalid_parameter.';
+Errors: PT409 job_running; 25006 read only; 55000 not installed, invalid_parameter.';
 
 CREATE FUNCTION @extschema@.c360_job_scan_fraud() RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -53,7 +53,7 @@ COMMENT ON PROCEDURE @extschema@.c360_scan_fraud_all() IS
 'Looks for fraud in what is new since the last scan, in batches with a commit after each; one that was interrupted is carried on first.
 
 Its caller needs EXECUTE on c360_fraud_batch, too.
-Errors: 25006 read only; 2D000 inside a transaction block; 55000 not installed, invalid_parameter.';
+Errors: PT409 job_running; 25006 read only; 2D000 inside a transaction block; 55000 not installed, invalid_parameter.';
 
 CREATE FUNCTION @extschema@.c360_review_fraud_flag(flag_id bigint, decision text, note text DEFAULT NULL) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
