@@ -140,7 +140,7 @@ report_unrecorded(int64 id, const ErrorData *error)
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
 			 errmsg("could not record that a transfer failed: %s", error->message),
-			 errdetail("bank_transaction_id: %lld", (long long) id)));
+			 errdetail("transfer %lld", (long long) id)));
 }
 
 static Outcome

@@ -340,6 +340,7 @@ typedef struct Chunk
 	Change	  **changes;		/* in order of id */
 	int			count;
 	DateADT		today;
+	int			not_changed;	/* queued instead */
 } Chunk;
 
 typedef bool (*Wanted) (const Change *change);
@@ -464,7 +465,10 @@ keep_locked(Chunk *chunk, Wanted wanted, const bool *locked)
 		Change	   *change = chunk->changes[i];
 
 		if (wanted(change) && !locked[i])
+		{
 			skipped[nskipped++] = Int64GetDatum(change->id);
+			chunk->not_changed += change->counts;
+		}
 		else
 			chunk->changes[kept++] = change;
 	}
@@ -651,10 +655,11 @@ write_tiers(const Chunk *chunk)
 	c360_store_close(store);
 }
 
-static void
+/* Answers how many of them are left to the next batch or run. */
+static int
 write_chunk(Change *changes, int count, DateADT today)
 {
-	Chunk		chunk = {palloc(sizeof(Change *) * count), count, today};
+	Chunk		chunk = {palloc(sizeof(Change *) * count), count, today, 0};
 
 	CHECK_FOR_INTERRUPTS();
 	for (int i = 0; i < count; i++)
@@ -665,6 +670,7 @@ write_chunk(Change *changes, int count, DateADT today)
 	write_history(&chunk);
 	write_scores(&chunk);
 	write_tiers(&chunk);
+	return chunk.not_changed;
 }
 
 static void
@@ -679,7 +685,8 @@ write_changes(Receiver *receiver)
 	plan_without(one_by_one);
 	for (int done = 0; done < changes->count; done += CHUNK)
 	{
-		write_chunk(changes->kept + done, Min(CHUNK, changes->count - done), receiver->today);
+		receiver->changed -= write_chunk(changes->kept + done, Min(CHUNK, changes->count - done),
+										 receiver->today);
 		MemoryContextReset(context);
 	}
 	if (changes->filed > 0 && BufFileSeek(changes->file, 0, 0, SEEK_SET) != 0)
@@ -689,7 +696,7 @@ write_changes(Receiver *receiver)
 		int			count = Min(CHUNK, changes->filed - done);
 
 		c360_read_file(changes->file, changes->kept, count * sizeof(Change));
-		write_chunk(changes->kept, count, receiver->today);
+		receiver->changed -= write_chunk(changes->kept, count, receiver->today);
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
@@ -716,7 +723,8 @@ score_customers(PG_FUNCTION_ARGS)
 	Receiver	receiver = {.today = PG_GETARG_DATEADT(3)};
 	C360Query  *query = &facts_of_all;
 	Datum		values[3];
-	bool		nulls[2] = {false};
+	bool		nulls[3] = {false};
+	int64		rules;
 
 	values[1] = PG_GETARG_DATUM(0);
 	if (!PG_ARGISNULL(0))
@@ -731,16 +739,18 @@ score_customers(PG_FUNCTION_ARGS)
 		receiver.changes.file = BufFileCreateTemp(false);
 	SPI_connect();
 	examine(&receiver, query, values, false);
+	rules = c360_rfm_rules();
 	write_changes(&receiver);
 	SPI_finish();
 	if (receiver.changes.file != NULL)
 		BufFileClose(receiver.changes.file);
 	values[0] = Int64GetDatum(receiver.examined);
 	values[1] = Int64GetDatum(receiver.changed);
+	values[2] = Int64GetDatum(rules);
 	return row_of(fcinfo, values, nulls);
 }
 
-/* Scores customers and writes what differs; (examined, changed) */
+/* Scores customers and writes what differs; (examined, changed, rules) */
 Datum
 c360_score_customers(PG_FUNCTION_ARGS)
 {

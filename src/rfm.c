@@ -42,9 +42,9 @@
 #define NSEGMENTS		125
 #define LONGEST_NAME	64
 
-/* far enough from the ends of the calendar to add days to */
+/* all days of orders, and far enough from the ends of the calendar to add days to */
 #define EARLIEST_DAY	((DateADT) -700000)
-#define LATEST_DAY		((DateADT) 2900000)
+#define LATEST_DAY		((DateADT) 3100000)
 
 typedef enum Metric
 {
@@ -208,7 +208,14 @@ c360_rfm_use_config(void)
 	config->window = window;
 }
 
-/* Names the rules: another version scores otherwise. */
+/* Names the rules that are used: others score otherwise. */
+int64
+c360_rfm_rules(void)
+{
+	return (int64) DatumGetUInt64(hash_any_extended((unsigned char *) config, sizeof(Config), 0));
+}
+
+/* And those that would be used now. */
 Datum
 c360_rfm_config_version(PG_FUNCTION_ARGS)
 {
@@ -217,7 +224,7 @@ c360_rfm_config_version(PG_FUNCTION_ARGS)
 	c360_act_as_owner(&caller);
 	c360_rfm_use_config();
 	c360_act_as_caller(&caller);
-	PG_RETURN_INT64((int64) DatumGetUInt64(hash_any_extended((unsigned char *) config, sizeof(Config), 0)));
+	PG_RETURN_INT64(c360_rfm_rules());
 }
 
 /*

@@ -55,6 +55,7 @@ typedef struct C360RfmScore
 extern void c360_rfm_init(void);
 
 extern void c360_rfm_use_config(void);
+extern int64 c360_rfm_rules(void);
 extern TimestampTz c360_rfm_window_start(DateADT today);
 extern void c360_rfm_score(const C360RfmFacts *facts, DateADT today, C360RfmScore *score);
 extern const char *c360_tier_name(C360Tier tier);

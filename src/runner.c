@@ -36,10 +36,11 @@
 #include "worker.h"
 
 #define LONGEST_SLEEP	10000L	/* ms */
-#define BUSY_SLEEP		1000L	/* while somebody else runs the job, ms */
+#define BUSY_SLEEP		1000L	/* while somebody else runs a job, ms */
 #define LONGEST_RETRY	60		/* of overdue lots, and after errors, s */
 
 #define EXPIRY_JOB "expire_credits"
+#define MOST_BUSY		32
 
 /* What to do now, and when to look again. */
 typedef struct Round
@@ -58,6 +59,10 @@ typedef struct Lots
 static C360Slot *slot;
 static MemoryContext context;	/* outlives a transaction, not a round */
 static int64 open_run = 0;		/* begun and not ended */
+
+/* due, and run by somebody else; passed over until nothing else is due */
+static char busy[MOST_BUSY][NAMEDATALEN];
+static int	nbusy = 0;
 
 /* lots overdue then have had their try; the rest of them has to wait */
 static TimestampTz tried_at = DT_NOBEGIN;
@@ -174,6 +179,25 @@ watch_lots(void)
 	return lots;
 }
 
+static bool
+is_busy(const char *job)
+{
+	for (int i = 0; i < nbusy; i++)
+		if (strcmp(busy[i], job) == 0)
+			return true;
+	return false;
+}
+
+static void
+consider(Round *round, TimestampTz now, const char *job, TimestampTz at, bool first)
+{
+	if (at <= now && is_busy(job))
+		at = TimestampTzPlusMilliseconds(now, BUSY_SLEEP);
+	else if (at <= now && (first || round->due[0] == '\0'))
+		strlcpy(round->due, job, sizeof(round->due));
+	round->wake_at = Min(round->wake_at, at);
+}
+
 static void
 consider_lots(Round *round, TimestampTz now)
 {
@@ -186,9 +210,7 @@ consider_lots(Round *round, TimestampTz now)
 		at = now;				/* its transaction has only now committed */
 	else
 		at = Min(at, retry_at);
-	if (at <= now)
-		strlcpy(round->due, EXPIRY_JOB, sizeof(round->due));
-	round->wake_at = Min(round->wake_at, at);
+	consider(round, now, EXPIRY_JOB, at, true);
 }
 
 /* One row of the jobs; whether lots are to be watched. */
@@ -201,9 +223,7 @@ consider_job(Round *round, TimestampTz now, HeapTuple row)
 	TimestampTz next_run = DatumGetTimestampTz(SPI_getbinval(row, desc, 2, &isnull));
 	int64		failures = DatumGetInt64(SPI_getbinval(row, desc, 3, &isnull));
 
-	if (next_run <= now && round->due[0] == '\0')
-		strlcpy(round->due, job, sizeof(round->due));
-	round->wake_at = Min(round->wake_at, next_run);
+	consider(round, now, job, next_run, false);
 	return failures == 0 && strcmp(job, EXPIRY_JOB) == 0;
 }
 
@@ -318,9 +338,17 @@ work(void)
 	round = plan_round();
 	now = GetCurrentTimestamp();
 	if (round.due[0] == '\0')
+	{
+		nbusy = 0;
 		return TimestampDifferenceMilliseconds(now, round.wake_at);
+	}
 	if (!run_job(round.due))
-		return BUSY_SLEEP;
+	{
+		if (nbusy == MOST_BUSY)
+			return BUSY_SLEEP;
+		strlcpy(busy[nbusy++], round.due, NAMEDATALEN);
+		return 0;
+	}
 	if (strcmp(round.due, EXPIRY_JOB) == 0)
 		note_try(now);
 	return 0;

@@ -42,6 +42,69 @@
     ON CONFLICT (job) DO UPDATE SET default_schedule = excluded.default_schedule,
         description = excluded.description;
 
+    -- What customers are scored by; rows that are there are the shop's.
+    INSERT INTO c360.rfm_config (metric, score, min_value, description) VALUES
+        ('recency', 5, 0, 'ordered a few days ago'),
+        ('recency', 4, 8, 'ordered recently'),
+        ('recency', 3, 15, 'ordered some weeks ago'),
+        ('recency', 2, 31, 'has not ordered for a while'),
+        ('recency', 1, 61, 'has not ordered for a long time'),
+        ('frequency', 5, 11, 'orders very often'),
+        ('frequency', 4, 6, 'orders often'),
+        ('frequency', 3, 3, 'orders regularly'),
+        ('frequency', 2, 2, 'ordered twice'),
+        ('frequency', 1, 0, 'hardly orders'),
+        ('monetary', 5, 10000001, 'spends most'),
+        ('monetary', 4, 5000000, 'spends much'),
+        ('monetary', 3, 2000000, 'spends a fair amount'),
+        ('monetary', 2, 500000, 'spends little'),
+        ('monetary', 1, 0, 'has spent next to nothing')
+    ON CONFLICT DO NOTHING;
+    INSERT INTO c360.rfm_segments (r, f, m, segment)
+    SELECT r, f, m, CASE
+               WHEN r >= 4 AND f >= 4 AND m >= 4 THEN 'Champion'
+               WHEN r <= 2 AND f >= 4 AND m >= 4 THEN 'Cant_Lose'
+               WHEN r <= 2 AND f >= 3 AND m >= 3 THEN 'At_Risk'
+               WHEN r >= 3 AND f >= 4 THEN 'Loyal'
+               WHEN r >= 4 AND f >= 2 AND m >= 2 THEN 'Potential_Loyalist'
+               WHEN r >= 4 AND f = 1 THEN 'New_Customer'
+               WHEN r >= 4 THEN 'Promising'
+               WHEN r = 3 AND f >= 3 THEN 'Need_Attention'
+               WHEN r = 3 THEN 'About_To_Sleep'
+               WHEN r = 1 AND f = 1 AND m <= 2 THEN 'Lost'
+               WHEN r <= 2 AND f <= 2 THEN 'Hibernating'
+               ELSE 'Other' END
+    FROM generate_series(1, 5) AS r, generate_series(1, 5) AS f, generate_series(1, 5) AS m
+    ON CONFLICT DO NOTHING;
+    INSERT INTO c360.rfm_recommendations (segment, position, recommendation, recommendation_vi)
+    SELECT * FROM (VALUES
+        ('Champion', 1, 'Thank in person and offer new products first', 'Cảm ơn riêng và giới thiệu hàng mới trước tiên'),
+        ('Champion', 2, 'Ask for reviews and referrals', 'Mời đánh giá và giới thiệu bạn bè'),
+        ('Loyal', 1, 'Offer products of a higher class', 'Giới thiệu sản phẩm cao cấp hơn'),
+        ('Loyal', 2, 'Reward loyalty with shipping or gifts', 'Tri ân bằng miễn phí giao hàng hoặc quà tặng'),
+        ('Potential_Loyalist', 1, 'Recommend what goes with past orders', 'Gợi ý sản phẩm đi kèm đơn đã mua'),
+        ('Potential_Loyalist', 2, 'Invite into the loyalty programme', 'Mời tham gia chương trình khách hàng thân thiết'),
+        ('New_Customer', 1, 'Welcome, and make sure that the first order went well', 'Chào mừng và hỏi thăm đơn hàng đầu tiên'),
+        ('New_Customer', 2, 'Offer a voucher for the second order', 'Tặng mã giảm giá cho đơn thứ hai'),
+        ('Promising', 1, 'Show the best sellers', 'Giới thiệu sản phẩm bán chạy'),
+        ('Promising', 2, 'Offer bundles with a small discount', 'Ưu đãi nhẹ khi mua theo bộ'),
+        ('Need_Attention', 1, 'Make an offer that ends soon', 'Gửi ưu đãi có thời hạn'),
+        ('Need_Attention', 2, 'Ask what is missing', 'Hỏi thăm nhu cầu còn thiếu'),
+        ('About_To_Sleep', 1, 'Remind of what was looked at and of new products', 'Nhắc sản phẩm quan tâm và hàng mới về'),
+        ('About_To_Sleep', 2, 'Offer free shipping for the next order', 'Miễn phí giao hàng cho đơn kế tiếp'),
+        ('At_Risk', 1, 'Call, and find out why orders stopped', 'Gọi điện hỏi lý do ngừng mua'),
+        ('At_Risk', 2, 'Offer a credit that ends within two weeks', 'Tặng tín dụng dùng trong hai tuần'),
+        ('Cant_Lose', 1, 'Let the manager call at once', 'Quản lý gọi điện ngay'),
+        ('Cant_Lose', 2, 'Settle open complaints generously', 'Giải quyết khiếu nại còn tồn một cách rộng rãi'),
+        ('Hibernating', 1, 'Send a seasonal offer', 'Gửi ưu đãi theo mùa'),
+        ('Hibernating', 2, 'Recommend inexpensive products', 'Gợi ý sản phẩm giá mềm'),
+        ('Lost', 1, 'Try one last offer, then stop', 'Thử một ưu đãi cuối, sau đó dừng'),
+        ('Lost', 2, 'Leave out of paid campaigns', 'Không đưa vào chiến dịch trả phí'),
+        ('Other', 1, 'Look at the orders before deciding', 'Xem lại các đơn hàng trước khi quyết định'),
+        ('Other', 2, 'Send the ordinary newsletter', 'Gửi bản tin thông thường')) AS n
+    WHERE NOT EXISTS (SELECT FROM c360.rfm_recommendations)
+    ON CONFLICT DO NOTHING;
+
     -- What search needs: trigrams of pg_trgm, in whatever schema that is. A short
     -- pending list, so that no search has much to read and no writer much to clear.
     IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm') THEN

@@ -34,14 +34,14 @@ Answer: the scores and what they are made of, NULL without an order that counts;
 Errors: 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_score_customers(ids bigint[], after bigint, upto bigint, today date,
-    OUT examined bigint, OUT changed bigint)
+    OUT examined bigint, OUT changed bigint, OUT rules bigint)
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'c360_score_customers';
 COMMENT ON FUNCTION @extschema@.c360_score_customers(bigint[], bigint, bigint, date) IS
 'Internal: scores customers and writes what differs: score, tier, history, events. Who is locked by somebody else is queued.
 
 ids: whom; NULL = those with ids above after and up to upto; both NULL = all. today: the shop''s day.
-Answer: customers looked at, and how many changed.
+Answer: customers looked at, how many changed, and the rules that they were scored by, as c360_rfm_config_version() names them.
 Errors: 25006 read only; 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_report_progress(progress text) RETURNS void
@@ -56,28 +56,35 @@ Errors: 22004 NULL; 25006 read only.';
 -- What touches the tables of a run.
 
 -- Whose orders changed, by the transactions that the last run did not see; who
--- is due by the calendar.
-CREATE FUNCTION @extschema@.c360_rfm_fill_queue(since pg_snapshot, today date) RETURNS void
+-- is due by the calendar. Rows of transactions that are yet to come were
+-- restored from a dump of an older cluster: the run in which their number comes
+-- up looks at them, once.
+CREATE FUNCTION @extschema@.c360_rfm_fill_queue(since pg_snapshot, upto pg_snapshot, today date) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
     running constant xid8[] := ARRAY(SELECT pg_snapshot_xip(c360_rfm_fill_queue.since));
+    own constant xid8 := pg_current_xact_id();
 BEGIN
     PERFORM @extschema@.c360_become_owner();
     INSERT INTO c360.rfm_queue (customer_id)
     SELECT o.customer_id FROM c360.customer_orders AS o WHERE o.xact = ANY (running)
     UNION
-    SELECT o.customer_id FROM c360.customer_orders AS o WHERE o.xact >= pg_snapshot_xmax(c360_rfm_fill_queue.since)
+    SELECT o.customer_id FROM c360.customer_orders AS o
+    WHERE o.xact >= pg_snapshot_xmax(c360_rfm_fill_queue.since) AND o.xact < pg_snapshot_xmax(c360_rfm_fill_queue.upto)
+    UNION
+    -- of this transaction, which the snapshot of REPEATABLE READ may not reach
+    SELECT o.customer_id FROM c360.customer_orders AS o WHERE o.xact = own
     UNION
     SELECT s.customer_id FROM c360.customer_rfm AS s WHERE s.next_on <= c360_rfm_fill_queue.today
     ORDER BY 1;
 END $$;
-COMMENT ON FUNCTION @extschema@.c360_rfm_fill_queue(pg_snapshot, date) IS
+COMMENT ON FUNCTION @extschema@.c360_rfm_fill_queue(pg_snapshot, pg_snapshot, date) IS
 'Internal: queues the customers whose score may have changed.
 
-since: of the last run. today: the shop''s day.
+since: of the last run. upto: of this one. today: the shop''s day.
 Errors: 25006 read only; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_rfm_queue_end(emptied boolean) RETURNS bigint
@@ -206,13 +213,15 @@ BEGIN
     PERFORM pg_catalog.set_config('search_path', pinned, true);
     rules := @extschema@.c360_rfm_config_version();
     PERFORM pg_catalog.set_config('search_path', pinned, true);
-    everybody := c360_rfm_begin."full" OR changes.since IS NULL OR changes.state ->> 'rules' IS DISTINCT FROM rules;
-    state := jsonb_build_object('rules', rules, 'run', c360_rfm_begin.run, 'examined', 0, 'changed', 0, 'size', 500,
+    -- next_on holds for days that come after: not if the clock was set back
+    everybody := c360_rfm_begin."full" OR changes.since IS NULL OR changes.state ->> 'rules' IS DISTINCT FROM rules
+                 OR coalesce((changes.state ->> 'day')::date > c360_rfm_begin.today, false);
+    state := jsonb_build_object('rules', rules, 'day', c360_rfm_begin.today, 'run', c360_rfm_begin.run, 'examined', 0, 'changed', 0, 'size', 500,
                                 'queue_after', 0);
     IF everybody THEN
         state := state || '{"all_after": 0}';
     ELSE
-        PERFORM @extschema@.c360_rfm_fill_queue(changes.since, c360_rfm_begin.today);
+        PERFORM @extschema@.c360_rfm_fill_queue(changes.since, changes.upto, c360_rfm_begin.today);
         PERFORM pg_catalog.set_config('search_path', pinned, true);
         IF changes.state ? 'all_after' THEN         -- a walk that was cut short
             state := state || jsonb_build_object('all_after', changes.state -> 'all_after');
@@ -256,9 +265,10 @@ BEGIN
     finished := changes.since IS NULL OR state ->> 'rules' IS NULL;
     IF finished THEN            -- another history has begun: the next run will see to it
         RETURN;
-    ELSIF state ->> 'rules' <> rules THEN
+    ELSIF state ->> 'rules' <> rules OR (state ->> 'day')::date > c360_rfm_batch.today THEN
         state := state || jsonb_build_object('rules', rules, 'all_after', 0);
     END IF;
+    state := state || jsonb_build_object('day', c360_rfm_batch.today);
     IF state ? 'all_after' THEN
         range_end := @extschema@.c360_rfm_range_end((state ->> 'all_after')::bigint, size);
         PERFORM pg_catalog.set_config('search_path', pinned, true);
@@ -285,6 +295,9 @@ BEGIN
     IF NOT finished THEN
         examined := scored.examined;
         changed := scored.changed;
+        IF scored.rules::text <> rules THEN     -- other rules have come meanwhile
+            state := state || jsonb_build_object('rules', scored.rules::text, 'all_after', 0);
+        END IF;
     END IF;
     took := extract(epoch FROM clock_timestamp() - begun) * 1000;
     state := state || jsonb_build_object(
@@ -311,6 +324,12 @@ DECLARE
     changes record;
     batch record;
 BEGIN
+    -- or the job would wait for our transaction, and all other jobs with it
+    IF NOT @extschema@.c360_job_lock('refresh_rfm', true) THEN
+        RAISE EXCEPTION USING ERRCODE = 'PT409', MESSAGE = 'job is running',
+            DETAIL = 'job_running: refresh_rfm',
+            HINT = 'The view c360_job_status shows how far it is.';
+    END IF;
     PERFORM @extschema@.c360_rfm_begin(coalesce(c360_refresh_rfm_on."full", false), NULL, c360_refresh_rfm_on.today);
     PERFORM pg_catalog.set_config('search_path', pinned, true);
     examined := 0;
@@ -322,8 +341,9 @@ BEGIN
         examined := batch.examined;
         changed := batch.changed;
         PERFORM pg_catalog.set_config('search_path', pinned, true);
+        -- these rules may be newer than those that the run began with
         PERFORM @extschema@.c360_changes_end('rfm', changes.since, changes.state - 'all_after'
-            || jsonb_build_object('examined', examined, 'changed', changed));
+            || jsonb_build_object('examined', examined, 'changed', changed, 'rules', batch.rules::text));
         PERFORM pg_catalog.set_config('search_path', pinned, true);
     ELSE
         LOOP
@@ -342,7 +362,7 @@ COMMENT ON FUNCTION @extschema@.c360_refresh_rfm_on(boolean, date) IS
 
 full: look at all customers. today: the shop''s day.
 Answer: as c360_refresh_rfm().
-Errors: 25006 read only; 55000 not installed, rules_incomplete.';
+Errors: PT409 job_running; 25006 read only; 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_refresh_rfm("full" boolean DEFAULT false)
 RETURNS TABLE (examined bigint, changed bigint, distribution jsonb)
@@ -355,9 +375,9 @@ END $$;
 COMMENT ON FUNCTION @extschema@.c360_refresh_rfm(boolean) IS
 'Scores the customers whose orders changed since the last refresh, or whose score changes with today, and sets their tiers; in one transaction. The caller''s own uncommitted changes count.
 
-full: score all, whatever changed; so does the first run, one after a restore or a promotion, and one after a change of thresholds, segments or window. The result is the same.
+full: score all, whatever changed; so does the first run, one after a restore or a promotion, and one after a change of thresholds, segments or window, or with an earlier day than the one before. The result is the same.
 Answer: examined (customers looked at), changed (of whom something else than before is stored now), distribution ({segment: customers}). Customers locked by another transaction meanwhile are left to the next refresh.
-Errors: 25006 read only; 55000 not installed, rules_incomplete.';
+Errors: PT409 job_running (also another c360_refresh_rfm(), until its transaction ends); 25006 read only; 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_rfm_start("full" boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -590,6 +610,7 @@ AS $$
 DECLARE
     actor text := @extschema@.c360_current_actor();
     outermost integer;
+    known record;
     lower_side record;
     upper_side record;
     words text;
@@ -609,6 +630,14 @@ BEGIN
     END IF;
     PERFORM @extschema@.c360_become_owner();
     PERFORM FROM c360.rfm_config AS g WHERE g.metric = c360_update_rfm_threshold.metric ORDER BY g.score FOR UPDATE;
+    SELECT g.min_value, g.description INTO known FROM c360.rfm_config AS g
+    WHERE g.metric = c360_update_rfm_threshold.metric AND g.score = c360_update_rfm_threshold.score;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = 'rules of scoring are not complete',
+            DETAIL = format('rules_incomplete: c360.rfm_config has no row for score %s of %s',
+                            c360_update_rfm_threshold.score, c360_update_rfm_threshold.metric),
+            HINT = 'SELECT c360_install() puts it back.';
+    END IF;
     SELECT g.score, g.min_value INTO lower_side FROM c360.rfm_config AS g
     WHERE g.metric = c360_update_rfm_threshold.metric
       AND g.score = c360_update_rfm_threshold.score + CASE outermost WHEN 5 THEN 1 ELSE -1 END;
@@ -629,15 +658,15 @@ BEGIN
     WHERE g.metric = c360_update_rfm_threshold.metric AND g.score = c360_update_rfm_threshold.score
       AND (g.min_value, g.description) IS DISTINCT FROM
           (c360_update_rfm_threshold.min_value, coalesce(words, g.description));
-    IF FOUND THEN
+    IF known.min_value <> c360_update_rfm_threshold.min_value THEN
         RAISE NOTICE 'the next refresh scores all customers';
     END IF;
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_update_rfm_threshold(text, integer, bigint, text) IS
-'Changes the lowest value of a score. The next refresh then scores all customers, as a NOTICE says.
+'Changes the lowest value of a score. The next refresh then scores all customers, as a NOTICE says; not after a change of words alone.
 
 metric: recency, frequency or monetary. score: 1 to 5. min_value: for recency the smallest number of days since the last order (100,000 at most), for frequency orders of the window, for monetary đồng; between those of the scores beside it, and 0 for score 5 of recency and score 1 of the others. description: the words of c360_analyze_rfm(), 500 characters; NULL = as they are.
-Errors: 22004 missing_argument; 22023 not_allowed, out_of_range, outermost_bound, bounds_out_of_order; 22001 too_long; 25006 read only; 55000 not installed.';
+Errors: 22004 missing_argument; 22023 not_allowed, out_of_range, outermost_bound, bounds_out_of_order; 22001 too_long; 25006 read only; 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_rfm_movement(from_date date, to_date date)
 RETURNS TABLE (from_segment text, to_segment text, customers bigint)

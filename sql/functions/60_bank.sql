@@ -209,7 +209,13 @@ BEGIN
         SELECT i.id, i.transfer_amount, l.customer_id, l.unlinked_at, d.id AS deposit, d.amount AS deposited,
                d.customer_id AS payee, coalesce(- u.real_change, 0) AS taken,
                CASE WHEN l.unlinked_at IS NOT NULL THEN coalesce(d.amount, 0) ELSE 0 END AS to_take
-        FROM incoming AS i JOIN c360.bank_links AS l ON l.bank_transaction_id = i.id
+        FROM incoming AS i
+        CROSS JOIN LATERAL (        -- open and ended links have an index each
+            SELECT o.id, o.customer_id, o.unlinked_at FROM c360.bank_links AS o
+            WHERE o.bank_transaction_id = i.id AND o.unlinked_at IS NULL
+            UNION ALL
+            SELECT e.id, e.customer_id, e.unlinked_at FROM c360.bank_links AS e
+            WHERE e.bank_transaction_id = i.id AND e.unlinked_at IS NOT NULL) AS l
         LEFT JOIN c360.wallet_transactions AS d ON d.bank_link_id = l.id AND d.type = 'DEPOSIT'
         LEFT JOIN c360.wallet_transactions AS u ON u.bank_link_id = l.id AND u.type = 'ADJUSTMENT')
     SELECT i.id, 'linked without deposit', i.transfer_amount, 0::bigint

@@ -30,8 +30,8 @@ COMMENT ON COLUMN @extschema@.balance_statistics.unlinked_count IS 'other incomi
 
 CREATE OR REPLACE VIEW @extschema@.c360_bank_transaction_list AS
     SELECT b.id, b.sepay_id,
-           CASE WHEN l.id IS NOT NULL THEN 'linked'
-                WHEN p.id IS NOT NULL THEN 'pending'
+           CASE WHEN b.result IN ('deposited', 'linked') THEN 'linked'
+                WHEN b.result = 'pending' THEN 'pending'
                 WHEN b.transfer_type = 'in' AND b.transfer_amount > 0 THEN 'unlinked' END AS link_status,
            l.customer_id, c.phone, c.name, l.method AS link_method, l.linked_at, l.linked_by,
            b.gateway, b.transaction_date, b.account_number, b.sub_account, b.code, b.content, b.transfer_type,
@@ -114,7 +114,7 @@ CREATE OR REPLACE VIEW @extschema@.c360_bank_problem_list AS
                before.accumulated + CASE b.transfer_type WHEN 'in' THEN b.transfer_amount ELSE - b.transfer_amount END AS expected,
                b.accumulated AS found, 'after transfer ' || before.sepay_id AS detail
         FROM (SELECT p.accumulated, p.sepay_id FROM c360.balance_history p
-              WHERE p.account_number = b.account_number AND p.sub_account IS NOT DISTINCT FROM b.sub_account
+              WHERE p.account_number = b.account_number AND coalesce(p.sub_account, '') = coalesce(b.sub_account, '')
                 AND (p.transaction_date, p.sepay_id) < (b.transaction_date, b.sepay_id)
               ORDER BY p.transaction_date DESC, p.sepay_id DESC LIMIT 1) AS before
         WHERE before.accumulated::numeric + CASE b.transfer_type WHEN 'in' THEN b.transfer_amount ELSE - b.transfer_amount END

@@ -244,6 +244,61 @@ SELECT c360_refresh_rfm_on(false, c360_shop_day(clock_timestamp())) \g /dev/null
 SELECT is((SELECT changed FROM c360_refresh_rfm_on(true, c360_shop_day(clock_timestamp()))), 0::bigint, 'is put right by the next refresh');
 ROLLBACK TO rules;
 
+-- Rows restored from another cluster bear numbers of transactions to come: they are no news, run after run.
+SAVEPOINT rules;
+SELECT c360_refresh_rfm_on(false, (SELECT today FROM calendar)) \g /dev/null
+UPDATE c360.customer_orders SET xact = '4000000000000';
+SELECT is((SELECT examined FROM c360_refresh_rfm_on(false, (SELECT today FROM calendar))), 0::bigint, 'orders of transactions to come are not new');
+UPDATE c360.customer_orders SET xact = pg_current_xact_id(), status = 'cancelled' WHERE id = (SELECT max(id) FROM c360.customer_orders WHERE status <> 'cancelled');
+SELECT is((SELECT examined FROM c360_refresh_rfm_on(false, (SELECT today FROM calendar))), 1::bigint, 'one that is changed is');
+ROLLBACK TO rules;
+
+-- The clock is set right after a run by a wrong one.
+UPDATE segment_of w SET segment = n.segment FROM c360.rfm_segments n WHERE (n.r, n.f, n.m) = (w.r, w.f, w.m);
+UPDATE c360.customer_orders SET xact = '4000000000000';     -- what is ours is always new
+SELECT c360_refresh_rfm_on(false, (SELECT today + 200 FROM calendar)) \g /dev/null
+SELECT isnt(pg_temp.wrong(today, 7), '0', 'scores of a day to come') FROM calendar;
+SELECT c360_refresh_rfm_on(false, (SELECT today FROM calendar)) \g /dev/null
+SELECT is(pg_temp.wrong(today, 7), '0', 'a refresh of an earlier day puts them right') FROM calendar;
+SELECT is((SELECT examined FROM c360_refresh_rfm_on(false, (SELECT today FROM calendar))), 0::bigint, 'once');
+SELECT c360_rfm_begin(false, NULL, (SELECT today + 200 FROM calendar)), c360_rfm_batch((SELECT today + 200 FROM calendar)) \g /dev/null
+DO $$
+BEGIN
+    WHILE NOT (SELECT finished FROM c360_rfm_batch((SELECT today FROM calendar))) LOOP
+    END LOOP;
+END $$;
+SELECT is(pg_temp.wrong(today, 7), '0', 'so does a run in batches that it catches in the middle') FROM calendar;
+ROLLBACK TO rules;
+
+-- Rules that change while a run looks for what to do, and are changed back after it.
+CREATE FUNCTION pg_temp.other_rules() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE c360.rfm_config SET min_value = 600000 WHERE metric = 'monetary' AND score = 2;
+    RETURN NEW;
+END $$;
+UPDATE c360.customer_orders SET xact = '4000000000000';
+UPDATE c360.rfm_config SET min_value = 500000 WHERE metric = 'monetary' AND score = 2;
+SELECT c360_refresh_rfm_on(true, (SELECT today FROM calendar)) \g /dev/null
+SAVEPOINT moment;
+CREATE TRIGGER other_rules BEFORE INSERT ON c360.rfm_counts FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.other_rules();
+SELECT c360_refresh_rfm_on(true, (SELECT today FROM calendar)) \g /dev/null
+DROP TRIGGER other_rules ON c360.rfm_counts;
+UPDATE c360.rfm_config SET min_value = 500000 WHERE metric = 'monetary' AND score = 2;
+SELECT cmp_ok((SELECT count(*) FROM c360.customer_rfm WHERE m = 1 AND monetary >= 500000), '>', 0::bigint, 'a run by rules of a moment');
+SELECT c360_refresh_rfm_on(false, (SELECT today FROM calendar)) \g /dev/null
+SELECT is((SELECT changed FROM c360_refresh_rfm_on(true, (SELECT today FROM calendar))), 0::bigint, 'is made good by the next one');
+ROLLBACK TO moment;
+CREATE TRIGGER other_rules BEFORE INSERT ON c360.rfm_history FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.other_rules();
+UPDATE c360.customer_orders SET amount = 550000, status = 'delivered', xact = pg_current_xact_id()
+WHERE id IN (SELECT min(id) FROM c360.customer_orders WHERE status = 'delivered' GROUP BY customer_id ORDER BY random() LIMIT 3000);
+SELECT c360_refresh_rfm_on(false, (SELECT today FROM calendar)) \g /dev/null
+DROP TRIGGER other_rules ON c360.rfm_history;
+UPDATE c360.rfm_config SET min_value = 500000 WHERE metric = 'monetary' AND score = 2;
+UPDATE c360.customer_orders SET xact = '4000000000000';
+SELECT c360_refresh_rfm_on(false, (SELECT today FROM calendar)) \g /dev/null
+SELECT is((SELECT changed FROM c360_refresh_rfm_on(true, (SELECT today FROM calendar))), 0::bigint, 'a run in batches, too');
+ROLLBACK TO rules;
+
 -- Rules that are not complete.
 SAVEPOINT rules;
 DELETE FROM c360.rfm_segments WHERE (r, f, m) = (1, 2, 3);
@@ -254,6 +309,7 @@ SELECT is(pg_temp.failure('SELECT * FROM c360_calculate_rfm(''0977000001'')'), '
 ROLLBACK TO rules;
 DELETE FROM c360.rfm_config WHERE metric = 'recency' AND score = 3;
 SELECT is(pg_temp.failure('SELECT * FROM c360_update_rfm(''0977000001'')'), '55000 rules_incomplete', 'a bound is missing');
+SELECT is(pg_temp.failure('SELECT c360_update_rfm_threshold(''recency'', 3, 20)'), '55000 rules_incomplete', 'it cannot be changed');
 SELECT c360_install() \g /dev/null
 SELECT lives_ok('SELECT * FROM c360_update_rfm(''0977000001'')', 'c360_install() puts it back');
 SELECT is((SELECT count(*) FROM c360.rfm_segments WHERE segment = 'Regulars'), 1::bigint, 'and leaves the shop''s rows as they are');
@@ -284,6 +340,11 @@ SELECT is((SELECT format('%s%s%s %s', r, f, m, rfm_segment) FROM customer_activi
 SELECT is(c360_dashboard() -> 'rfm' -> 'segments', (SELECT jsonb_object_agg(segment, n) FROM (SELECT segment, count(*) AS n FROM c360.customer_rfm GROUP BY 1) s), 'c360_dashboard()');
 SELECT is(c360_export_customer('0975000001') #>> '{rfm,segment}', 'Potential_Loyalist', 'c360_export_customer()');
 SELECT is((SELECT sum(customer_count) FROM rfm_segment_distribution), (SELECT count(*)::numeric FROM c360.customer_rfm), 'rfm_segment_distribution counts all');
+
+-- The ends of the calendar.
+SELECT c360_record_order('0975000002', 'FIRST', 1, '1900-01-01 00:00+00'), c360_record_order('0975000002', 'LAST', 1, '9999-12-30 23:00+00') \g /dev/null
+SELECT is(format('%s %s', recency_days, r), '0 5', 'an order of 9999 counts as today') FROM c360_update_rfm('0975000002');
+SELECT is((SELECT last_on::text FROM c360.customer_rfm JOIN c360.customers c ON c.id = customer_id WHERE c.phone = '0975000002'), '9999-12-31', 'and is of its day');
 
 -- What does not count; what staff decides.
 SELECT c360_record_order('0975000001', 'ONE1', 600000, status => 'cancelled'), c360_record_order('0975000001', 'ONE2', 20000000, status => 'returned') \g /dev/null

@@ -85,6 +85,16 @@ my @rows = (
         VALUES ('2026-01-01', 'c360_wallet', 'PT404', 'no such customer', NULL, 'an', 'an')} ],
     [ consumers => q{INSERT INTO c360.consumers (name, history, snapshot, state)
         VALUES ('old', 'another', '3:5:4', '{"day": "2026-01-01"}')} ],
+    # the shop's own; c360_install() leaves them alone, and adds none to what is whole
+    [ rfm_config => q{INSERT INTO c360.rfm_config (metric, score, min_value, description)
+        SELECT m, s, CASE m WHEN 'recency' THEN 10 * (5 - s) ELSE 10 * (s - 1) END, 'words of the shop'
+        FROM unnest(ARRAY['recency', 'frequency', 'monetary']) m, generate_series(1, 5) s
+        ON CONFLICT (metric, score) DO UPDATE SET min_value = excluded.min_value, description = excluded.description} ],
+    [ rfm_segments => q{INSERT INTO c360.rfm_segments (r, f, m, segment)
+        SELECT r, f, m, 'Everybody' FROM generate_series(1, 5) r, generate_series(1, 5) f, generate_series(1, 5) m
+        ON CONFLICT (r, f, m) DO UPDATE SET segment = excluded.segment} ],
+    [ rfm_recommendations => q{INSERT INTO c360.rfm_recommendations (segment, position, recommendation, recommendation_vi)
+        VALUES ('Everybody', 1, 'Smile', 'Cười')} ],
     [ customer_rfm => q{INSERT INTO c360.customer_rfm (customer_id, monetary, frequency, last_on, next_on, r, f, m, segment)
         VALUES (1, 5000, 1, '2026-01-01', '2026-01-09', 5, 1, 1, 'New_Customer')} ],
     [ rfm_history => q{INSERT INTO c360.rfm_history (customer_id, day, to_segment, from_tier, to_tier)

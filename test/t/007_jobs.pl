@@ -288,6 +288,21 @@ poll('SELECT count(*) = 1 FROM c360.job_runs WHERE error IS NULL AND ended_at IS
 asleep();
 is(query('SELECT count(*) FROM c360.job_runs'), '1', 'and only once');
 
+# A job that somebody else runs, for as long as he likes, keeps no other waiting.
+query('SELECT c360_set_job(job, enabled => true) FROM c360.jobs');
+for my $held (split /\n/, query('SELECT job FROM c360.jobs ORDER BY job'))
+{
+    $session->query_safe("BEGIN; SELECT c360_run_job('$held')");
+    query(q{DELETE FROM c360.job_runs; UPDATE c360.jobs SET since = '2020-06-01'});
+    poll(q{SELECT string_agg(DISTINCT job, ' ' ORDER BY job) = (SELECT string_agg(job, ' ' ORDER BY job) FROM c360.jobs WHERE job <> '} . $held . q{')
+           FROM c360.job_runs WHERE ended_at IS NOT NULL}, "while $held is run by hand the others run");
+    $session->query_safe('ROLLBACK');
+    poll("SELECT count(*) = 1 FROM c360.job_runs WHERE job = '$held' AND ended_at IS NOT NULL", 'and it does, too, when that has ended');
+}
+query(q{SELECT c360_set_job(job, enabled => false) FROM c360.jobs WHERE job <> 'expire_credits'});
+asleep();
+query('DELETE FROM c360.job_runs');
+
 # Who runs the jobs ----------------------------------------------------------
 
 foreach my $who (qw(pg_cron none))

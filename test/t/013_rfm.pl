@@ -208,14 +208,34 @@ $node->safe_psql('shop', qq{INSERT INTO c360.customer_orders (customer_id, order
     SELECT c, format('BUSY%s-%s', c, k), 20000000, 'delivered', now() - interval '40 days' FROM unnest(ARRAY[$first, $second]) c, generate_series(1, 12) k});
 my $client = $node->background_psql('shop');
 $client->query_safe("BEGIN; SELECT FROM c360.customers WHERE id = $second FOR UPDATE; SELECT FROM c360.customer_rfm WHERE customer_id = $first FOR UPDATE");
-$node->safe_psql('shop', 'SET statement_timeout = 60000; SELECT c360_refresh_rfm()');
+is($node->safe_psql('shop', 'SET statement_timeout = 60000; SELECT examined >= 2, changed FROM c360_refresh_rfm()'), 't|0',
+    'locked customers do not count as changed');
 is($node->safe_psql('shop', "SELECT string_agg(customer_id::text, ' ' ORDER BY customer_id) FROM c360.rfm_queue"), join(' ', sort { $a <=> $b } $first, $second),
     'locked customers are queued');
 $client->query_safe('COMMIT');
 $client->quit;
-$node->safe_psql('shop', 'SELECT c360_refresh_rfm()');
-is_right('the next refresh has them');
+is($node->safe_psql('shop', 'SELECT changed FROM c360_refresh_rfm()'), '2', 'the next refresh changes them');
+is_right('to what they should be');
 is($node->safe_psql('shop', 'SELECT count(*) FROM c360.rfm_queue'), '0', 'and nobody is queued');
+
+# One in a transaction that stays open: nobody waits for it.
+$client = $node->background_psql('shop');
+$client->query_safe('BEGIN; SELECT c360_refresh_rfm(); SELECT c360_refresh_rfm(true)');
+for my $call ('SELECT c360_refresh_rfm()', 'CALL c360_refresh_rfm_all()', q{SELECT c360_run_job('refresh_rfm')})
+{
+    is(error_of($node, 'shop', "SET statement_timeout = 60000; $call")->{detail}, 'job_running: refresh_rfm', "$call does not wait for another refresh");
+}
+$client->query_safe('ROLLBACK');
+$client->quit;
+$node->safe_psql('shop', 'SELECT c360_refresh_rfm()');
+
+# A notice says when all will be scored.
+for my $change ([ "min_value + 1, 'words'", 'the next refresh scores all customers' ], [ "min_value, 'other words'", '' ], [ 'min_value - 1', 'the next refresh scores all customers' ])
+{
+    my ($arguments, $notice) = @$change;
+    $node->psql('shop', "SELECT c360_update_rfm_threshold(metric, score, $arguments) FROM c360_rfm_config WHERE metric = 'monetary' AND score = 3", stderr => \my $said);
+    is($said =~ /NOTICE:  (.*)/ ? $1 : '', $notice, "a change of $arguments");
+}
 
 # Clients place and change orders while all is scored, again and again.
 $node->safe_psql('shop', 'ALTER SYSTEM SET synchronous_commit = off; SELECT pg_reload_conf()');
