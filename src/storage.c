@@ -785,8 +785,11 @@ begin_scan(C360Store *store, C360Index index, int nkeys)
 static void
 rescan(C360Scan *scan, ScanKey keys, int nkeys)
 {
+	MemoryContext old = MemoryContextSwitchTo(scan->store->estate->es_query_cxt);
+
 	scan->ended = false;
 	index_rescan(scan->desc, keys, nkeys, NULL, 0);
+	MemoryContextSwitchTo(old);
 }
 
 static void
@@ -905,13 +908,21 @@ c360_scan_begin_suffix(C360Store *store, const char *suffix)
 	return scan;
 }
 
-/* The row is good until the next call; NULL at the end, again and again. */
+/*
+ * The row is good until the next call; NULL at the end, again and again. When
+ * the scan meets its first dead row the index makes room to note such rows, in
+ * the current context, and looks at it until the scan ends: so that context is
+ * the store's, whatever shorter one the caller is in.
+ */
 C360Row *
 c360_scan_next(C360Scan *scan)
 {
+	MemoryContext old = MemoryContextSwitchTo(scan->store->estate->es_query_cxt);
+
 	CHECK_FOR_INTERRUPTS();
 	if (!scan->ended)
 		scan->ended = !index_getnext_slot(scan->desc, ForwardScanDirection, scan->row.slot);
+	MemoryContextSwitchTo(old);
 	return scan->ended ? NULL : &scan->row;
 }
 
