@@ -281,7 +281,72 @@ SELECT job, schedule, rows, failures, next_run FROM c360_job_status;
 SELECT pg_temp.expect((SELECT actor = 'c360:expire_credits' FROM c360_wallet_transactions('0908123456', max_rows => 1)),
     'the worker expired it') AS checked \gset
 
-\echo :bold'18. And every đồng is accounted for: wallets, lots and ledger agree, or this would list where they do not.':plain
+\echo :bold'18. A transfer that names two customers waits for staff. A wrong choice is taken back by a row of its own.':plain
+\echo
+\set ECHO queries
+SELECT result, phone FROM c360_ingest_bank_transaction('{"id": 990001, "gateway": "MBBank", "transactionDate": "2026-01-05 09:00:00",
+    "accountNumber": "0123456789", "transferType": "in", "transferAmount": 70000, "content": "0908123456 mua cho 0391234567"}');
+\set ECHO none
+SELECT id AS match, bank_transaction_id AS transfer FROM c360_pending_match_list WHERE bank_transaction_id = (SELECT id FROM c360.balance_history WHERE sepay_id = 990001) \gset
+\set ECHO queries
+SELECT result, phone, amount FROM c360_resolve_match(:match, '0391234567');
+SELECT result, amount FROM c360_unlink_transaction(:transfer, 'it was the other one');
+SELECT result, phone, amount FROM c360_link_transaction(:transfer, '0908123456');
+SELECT type, source, real_change, balance FROM c360_wallet_transactions('0391234567', max_rows => 2);
+SELECT count(*) AS disagreements FROM c360_reconcile_bank('2026-01-01', '2026-12-31');
+\set ECHO none
+SELECT pg_temp.expect(
+    (SELECT balance = 75000 FROM c360_wallet('0391234567')) AND NOT EXISTS (SELECT FROM c360_reconcile_bank('2026-01-01', '2026-12-31')),
+    'the transfer is with whom it belongs to') AS checked \gset
+
+\echo :bold'19. A parcel that came back: the ticket gives the money as credit, once.':plain
+\echo
+\set ECHO queries
+SELECT ticket_code FROM c360_create_ticket('0391234567', 'RETURN_SHIPPER', order_code => 'DH-0991', refund_amount => 90000) \gset
+SELECT t ->> 'status' AS status, t ->> 'compensation' AS compensation, t ->> 'compensated_amount' AS amount
+FROM c360_resolve_ticket(:'ticket_code') AS r, LATERAL (SELECT r -> 'ticket' AS t) AS x;
+\set ON_ERROR_STOP off
+SELECT c360_resolve_ticket(:'ticket_code');
+\set ECHO none
+\set again :SQLSTATE
+\set ON_ERROR_STOP on
+\echo
+SELECT pg_temp.expect(:'again' = 'PT409' AND (SELECT virtual_balance = 90000 FROM c360_wallet('0391234567')),
+    'a ticket pays once') AS checked \gset
+
+\echo :bold'20. Orders make scores, scores make segments and tiers.':plain
+\echo
+\set ECHO queries
+SELECT count(*) AS orders
+FROM generate_series(1, 8) AS n, c360_record_order('0908123456', 'DH-2' || n, 1800000, now() - n * interval '9 days', 'delivered');
+SELECT examined, changed, distribution FROM c360_refresh_rfm();
+SELECT phone, r, f, m, segment, tier FROM rfm_segment_mapping;
+\set ECHO none
+SELECT pg_temp.expect((SELECT (r, f, m, segment) = (4, 4, 5, 'Champion') AND tier = 'gold' FROM rfm_segment_mapping WHERE phone = '0908123456'),
+    'the scores are right') AS checked \gset
+
+\echo :bold'21. Three orders of a week, all sent back: the scan blacklists, staff see why, and may take it back.':plain
+\echo
+\set ECHO queries
+SELECT count(*) AS orders
+FROM generate_series(1, 3) AS n, c360_record_order('0391234567', 'DH-3' || n, 250000, now(), 'returned');
+SELECT * FROM c360_scan_fraud();
+SELECT phone, rule, action, evidence -> 'returned' AS returned, evidence -> 'decided' AS of_decided, evidence -> 'rate' AS percent FROM c360_fraud_flag_list;
+\set ON_ERROR_STOP off
+SELECT c360_withdraw('0391234567', 100000);
+\set ECHO none
+\set blocked :SQLSTATE
+\set ON_ERROR_STOP on
+\echo
+SELECT max(id) AS flag FROM c360_fraud_flag_list \gset
+\set ECHO queries
+SELECT c360_review_fraud_flag(:flag, 'dismissed', 'the carrier lost them') \g /dev/null
+SELECT phone, tier FROM c360_customer_list WHERE phone = '0391234567';
+\set ECHO none
+SELECT pg_temp.expect(:'blocked' = 'PT403' AND (SELECT tier = 'new' FROM c360_customer_list WHERE phone = '0391234567'),
+    'a finding that staff dismissed is undone') AS checked \gset
+
+\echo :bold'22. And every đồng is accounted for: wallets, lots and ledger agree, or this would list where they do not.':plain
 \echo
 \pset footer on
 \set ECHO queries
