@@ -16,7 +16,9 @@
  *
  * Lock order: the transfer's row, then the wallet. Who takes many of them in
  * one transaction takes BANK_LOCK first, so that two of them do not take the
- * same wallets in different order.
+ * same wallets in different order. A single transfer does not: a batch that
+ * has his wallet and comes to the same id while that is being stored ends in a
+ * deadlock, and one of the two is to be sent again.
  */
 #include "postgres.h"
 

@@ -10,9 +10,10 @@
  * A part may fit a customer by accident, with the chance customers / 10^digits.
  * How many customers there are is asked only when exactly one fits, and only
  * as "at most so many?": the range of their ids is an upper bound that two
- * index probes give. If that is too many (ids have gaps), few are counted, up
- * to 10,000 in an index; more are left to the planner's statistics, which
- * cannot be far off at that size.
+ * index probes give. If that is too many (ids have gaps), the planner's
+ * statistics may say no, never yes: they are wrong for tables that just grew.
+ * Then up to 100,000 are counted in an index; beyond that it must be certain by
+ * the size of the table. What errs, errs to pending.
  */
 #include "postgres.h"
 

@@ -17,8 +17,8 @@
  * A scan runs in one transaction (c360_scan_fraud) or in batches, each in its
  * own (c360_fraud_batch, for jobs and c360_scan_fraud_all): then how far it is
  * stands with the consumer "fraud" in c360.consumers, so that one that died is
- * carried on. Nothing is locked but that row, and customers and flags with
- * findings (fraud_flag.c). Memory: rings, and sets with a bound.
+ * carried on. Nothing is locked but the job, that row, and customers and flags
+ * with findings (fraud_flag.c). Memory: rings, and sets with a bound.
  */
 #include "postgres.h"
 
