@@ -4,10 +4,8 @@
  *
  * What is scored by stands in rows: the lowest value of each score in
  * c360.rfm_config, the segment of each of the 125 triples in
- * c360.rfm_segments, the length of the window in c360.settings. They are read
- * into memory once a session; statement triggers on the tables invalidate
- * their relation cache entries when a row changes, and that reaches every
- * session (settings.c does the same).
+ * c360.rfm_segments, the length of the window in c360.settings. They are kept in
+ * memory until they change (kept.c).
  *
  * Whatever a score is made of changes with orders or with time alone. The
  * latter happens on a day that is known beforehand: when recency reaches the
@@ -19,19 +17,15 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "pgtime.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
-#include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 #include "call.h"
+#include "kept.h"
 #include "rfm.h"
 #include "settings.h"
 
@@ -68,24 +62,17 @@ typedef struct Config
 	int64		window;			/* days */
 } Config;
 
-static Config *config = NULL;
-static bool config_valid = false;
-static Oid	config_relid = InvalidOid;
-static Oid	segments_relid = InvalidOid;
+static void load(MemoryContext context);
+
+static Config config;
+static C360Kept kept = {{"rfm_config", "rfm_segments"}, load};
 
 PG_FUNCTION_INFO_V1(c360_rfm_config_version);
-
-static void
-forget(Datum arg, Oid relid)
-{
-	if (!OidIsValid(relid) || relid == config_relid || relid == segments_relid)
-		config_valid = false;
-}
 
 void
 c360_rfm_init(void)
 {
-	CacheRegisterRelcacheCallback(forget, (Datum) 0);
+	c360_kept_register(&kept);
 }
 
 const char *
@@ -108,18 +95,6 @@ not_complete(const char *detail)
 			 errhint("SELECT c360_install() puts rows that are missing back; c360_update_rfm_threshold() changes bounds.")));
 }
 
-/* The newest rows, whatever the transaction's snapshot: they stay for the session. */
-static uint64
-read_rows(const char *query)
-{
-	SPIPlanPtr	plan = SPI_prepare(query, 0, NULL);
-
-	if (plan == NULL || SPI_execute_snapshot(plan, NULL, NULL, GetLatestSnapshot(),
-											 InvalidSnapshot, true, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not execute \"%s\"", query);
-	return SPI_processed;
-}
-
 static int64
 number(uint64 row, int column)
 {
@@ -134,7 +109,7 @@ check_bounds(void)
 {
 	for (int metric = 0; metric < NMETRICS; metric++)
 	{
-		const int64 *bounds = config->bounds[metric];
+		const int64 *bounds = config.bounds[metric];
 		bool		falling = metric == RECENCY;
 
 		if (bounds[falling ? NSCORES - 1 : 0] != 0)
@@ -149,52 +124,34 @@ check_bounds(void)
 static void
 load_bounds(void)
 {
-	uint64		count = read_rows("SELECT array_position('{recency,frequency,monetary}', metric)::int8, "
+	uint64		count = c360_kept_read("SELECT array_position('{recency,frequency,monetary}', metric)::int8, "
 								  "score::int8, min_value FROM c360.rfm_config");
 
 	if (count != NMETRICS * NSCORES)
 		not_complete("c360.rfm_config has a row for each metric and score");
 	for (uint64 i = 0; i < count; i++)
-		config->bounds[number(i, 1) - 1][number(i, 2) - 1] = number(i, 3);
+		config.bounds[number(i, 1) - 1][number(i, 2) - 1] = number(i, 3);
 	check_bounds();
 }
 
 static void
 load_segments(void)
 {
-	uint64		count = read_rows("SELECT ((r - 1) * 25 + (f - 1) * 5 + m - 1)::int8, segment FROM c360.rfm_segments");
+	uint64		count = c360_kept_read("SELECT ((r - 1) * 25 + (f - 1) * 5 + m - 1)::int8, segment FROM c360.rfm_segments");
 
 	if (count != NSEGMENTS)
 		not_complete("c360.rfm_segments has a row for each of the 125 triples of scores");
 	for (uint64 i = 0; i < count; i++)
-		strlcpy(config->segments[number(i, 1)],
+		strlcpy(config.segments[number(i, 1)],
 				SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2), LONGEST_NAME);
 }
 
 static void
-load(void)
+load(MemoryContext context)
 {
-	Oid			schema = get_namespace_oid("c360", false);
-
-	if (config == NULL)
-		config = MemoryContextAlloc(TopMemoryContext, sizeof(Config));
-	memset(config, 0, sizeof(Config));
-	SPI_connect();
-	config_relid = get_relname_relid("rfm_config", schema);
-	segments_relid = get_relname_relid("rfm_segments", schema);
-	config_valid = true;		/* an invalidation from here on makes it false */
-	PG_TRY();
-	{
-		load_bounds();
-		load_segments();
-	}
-	PG_CATCH();
-	{
-		config_valid = false;
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	SPI_finish();
+	memset(&config, 0, sizeof(Config));
+	load_bounds();
+	load_segments();
 }
 
 /* To be called before a statement's first score: it stays as it is until the next call. */
@@ -203,16 +160,15 @@ c360_rfm_use_config(void)
 {
 	int64		window = c360_settings()->rfm_frequency_window;
 
-	if (!config_valid)
-		load();
-	config->window = window;
+	c360_kept_load(&kept);
+	config.window = window;
 }
 
 /* Names the rules that are used: others score otherwise. */
 int64
 c360_rfm_rules(void)
 {
-	return (int64) DatumGetUInt64(hash_any_extended((unsigned char *) config, sizeof(Config), 0));
+	return (int64) DatumGetUInt64(hash_any_extended((unsigned char *) &config, sizeof(Config), 0));
 }
 
 /* And those that would be used now. */
@@ -273,7 +229,7 @@ shop_day(TimestampTz at)
 TimestampTz
 c360_rfm_window_start(DateADT today)
 {
-	return (clamp_day((int64) today - config->window + 1)) * USECS_PER_DAY - SHOP_OFFSET;
+	return (clamp_day((int64) today - config.window + 1)) * USECS_PER_DAY - SHOP_OFFSET;
 }
 
 /*
@@ -283,7 +239,7 @@ c360_rfm_window_start(DateADT today)
 static int
 score_of(Metric metric, int64 value)
 {
-	const int64 *bounds = config->bounds[metric];
+	const int64 *bounds = config.bounds[metric];
 
 	if (metric == RECENCY)
 	{
@@ -328,9 +284,9 @@ next_change(const C360RfmFacts *facts, const C360RfmScore *score, DateADT today)
 	int64		next = DATEVAL_NOEND;
 
 	if (score->r > 1)
-		next = Min(next, score->last_on + config->bounds[RECENCY][score->r - 2]);
+		next = Min(next, score->last_on + config.bounds[RECENCY][score->r - 2]);
 	if (score->frequency > 0)
-		next = Min(next, shop_day(facts->oldest_at) + config->window);
+		next = Min(next, shop_day(facts->oldest_at) + config.window);
 	if (score->since_on + C360_RFM_DAYS_NEW > today)
 		next = Min(next, score->since_on + C360_RFM_DAYS_NEW);
 	return next > LATEST_DAY ? DATEVAL_NOEND : (DateADT) next;
@@ -353,7 +309,7 @@ c360_rfm_score(const C360RfmFacts *facts, DateADT today, C360RfmScore *score)
 		score->r = score_of(RECENCY, score->recency_days);
 		score->f = score_of(FREQUENCY, score->frequency);
 		score->m = score_of(MONETARY, score->monetary);
-		score->segment = config->segments[((score->r - 1) * 5 + score->f - 1) * 5 + score->m - 1];
+		score->segment = config.segments[((score->r - 1) * 5 + score->f - 1) * 5 + score->m - 1];
 		score->next_on = next_change(facts, score, today);
 	}
 	score->tier = tier_for(facts, score, today);

@@ -2,44 +2,32 @@
  * settings.c
  *	  Business rules that vary: rows of c360.settings.
  *
- * The rows are read once a session and kept. A statement trigger on the table
- * invalidates the table's relation cache entry whenever a row changes, and
- * that reaches every session at its next lock, its own rolled-back changes
- * included.
+ * The rows are read once a session and kept (kept.c). The trigger that tells
+ * sessions of changes is here; it serves other tables, too.
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 
 #include "commit.h"
+#include "kept.h"
 #include "settings.h"
 
+static void load(MemoryContext context);
+
 static C360Settings current;
-static bool current_valid = false;
-static Oid	current_relid = InvalidOid;
-static MemoryContext current_context = NULL;
+static C360Kept kept = {{"settings"}, load};
 
 PG_FUNCTION_INFO_V1(c360_settings_changed);
-
-static void
-forget(Datum arg, Oid relid)
-{
-	if (!OidIsValid(relid) || relid == current_relid)
-		current_valid = false;
-}
 
 void
 c360_settings_init(void)
 {
-	CacheRegisterRelcacheCallback(forget, (Datum) 0);
+	c360_kept_register(&kept);
 }
 
 Datum
@@ -102,27 +90,14 @@ take(const char *name, char *value)
 		current.authenticator_roles = split(value);
 }
 
-/*
- * Reads the newest rows, whatever the transaction's snapshot: the values stay
- * for the session, and the invalidation of a change is told only once.
- */
 static void
-load(void)
+load(MemoryContext context)
 {
-	MemoryContext old;
-	SPIPlanPtr	plan;
+	uint64		count = c360_kept_read("SELECT name, coalesce(value, default_value) FROM c360.settings");
+	MemoryContext old = MemoryContextSwitchTo(context);
 
-	if (current_context == NULL)
-		current_context = AllocSetContextCreate(CacheMemoryContext, "c360 settings",
-												ALLOCSET_SMALL_SIZES);
-	MemoryContextReset(current_context);
-	plan = SPI_prepare("SELECT name, coalesce(value, default_value) FROM c360.settings", 0, NULL);
-	if (plan == NULL || SPI_execute_snapshot(plan, NULL, NULL, GetLatestSnapshot(),
-											 InvalidSnapshot, true, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read c360.settings");
-	old = MemoryContextSwitchTo(current_context);
 	memset(&current, 0, sizeof(current));
-	for (uint64 i = 0; i < SPI_processed; i++)
+	for (uint64 i = 0; i < count; i++)
 	{
 		HeapTuple	row = SPI_tuptable->vals[i];
 
@@ -135,23 +110,6 @@ load(void)
 const C360Settings *
 c360_settings(void)
 {
-	AcceptInvalidationMessages();	/* in a transaction that holds its locks already */
-	if (!current_valid)
-	{
-		SPI_connect();
-		current_relid = get_relname_relid("settings", get_namespace_oid("c360", false));
-		current_valid = true;	/* an invalidation from here on makes it false */
-		PG_TRY();
-		{
-			load();
-		}
-		PG_CATCH();
-		{
-			current_valid = false;
-			PG_RE_THROW();
-		}
-		PG_END_TRY();
-		SPI_finish();
-	}
+	c360_kept_load(&kept);
 	return &current;
 }
