@@ -44,6 +44,7 @@ _PG_init(void)
 	c360_commit_init();
 	c360_jobs_init();
 	c360_shared_init();
+	c360_heard_init();
 	c360_worker_init();
 	c360_hook_init();
 }

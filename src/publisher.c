@@ -37,6 +37,7 @@
 #include "call.h"
 #include "cursor.h"
 #include "event.h"
+#include "heard.h"
 #include "phone.h"
 #include "publisher.h"
 #include "query.h"
@@ -67,25 +68,58 @@ static struct
  * Sending
  */
 
+/* What the notifications of a batch have in common. */
+typedef struct Sending
+{
+	const C360Channels *heard;
+	C360EventReader *reader;
+	C360Telling telling;
+	StringInfoData payload;
+	int			sent;
+} Sending;
+
+static void
+begin_sending(Sending *sending, C360EventReader *reader, const C360Channels *heard)
+{
+	sending->heard = heard;
+	sending->reader = reader;
+	sending->telling = c360_settings()->notify_payload_ids ? C360_TELL_IDS : C360_TELL_ALL;
+	sending->sent = 0;
+	initStringInfo(&sending->payload);
+}
+
+static void
+notify(Sending *sending, const char *channel)
+{
+	Async_Notify(channel, sending->payload.data);
+	sending->sent++;
+}
+
 /*
- * Answers how many notifications it took. A row that somebody else put into
- * the table may have a topic that is no channel.
+ * One notification for each channel of the event that anybody listens to. A
+ * row that somebody else put into the table may have a topic that is no
+ * channel.
  */
-static int
-notify(const C360Event *event, const char *payload)
+static void
+announce_event(Sending *sending, const C360Event *event, const char *cursor)
 {
 	C360Channel channel = c360_channel_named(event->channel);
+	bool		to_all = channel != C360_NCHANNELS && c360_is_heard(sending->heard, channel);
+	bool		to_one = channel == C360_WALLETS_CHANNEL && event->phone != NULL &&
+		strlen(event->phone) <= C360_PHONE_MAX &&
+		c360_is_wallet_heard(sending->heard, event->phone);
 	char		wallet[NAMEDATALEN];
 
-	if (channel == C360_NCHANNELS)
-		return 0;
-	Async_Notify(event->channel, payload);
-	if (channel != C360_WALLETS_CHANNEL || event->phone == NULL ||
-		strlen(event->phone) > C360_PHONE_MAX)
-		return 1;
-	snprintf(wallet, sizeof(wallet), "wallet:%s", event->phone);
-	Async_Notify(wallet, payload);
-	return 2;
+	if (!to_all && !to_one)
+		return;
+	c360_event_payload(sending->reader, event, cursor, sending->telling, &sending->payload);
+	if (to_all)
+		notify(sending, event->channel);
+	if (to_one)
+	{
+		snprintf(wallet, sizeof(wallet), "wallet:%s", event->phone);
+		notify(sending, wallet);
+	}
 }
 
 /* A copy that outlives the transaction. */
@@ -211,28 +245,34 @@ tick(void)
 	return true;
 }
 
+static void
+all_announced(void)
+{
+	forget_moment(publisher.announced);
+	publisher.announced = publisher.target;
+	pg_atomic_write_u64(&publisher.slot->announced, publisher.announced->tick);
+	publisher.target = NULL;
+	publisher.announced_id = 0;
+}
+
 /*
- * Announces the next events up to "target". The cursor of each stands right
- * behind it, in the middle of the batch.
+ * Announces the next events up to "target" to those who listen. The cursor of
+ * each stands right behind it, in the middle of the batch.
  */
 static bool
-announce_some(void)
+announce_some(const C360Channels *heard)
 {
 	C360Store  *store;
 	C360EventReader *reader;
 	C360Event  *event;
-	StringInfoData payload;
-	C360Telling telling;
+	Sending		sending;
 	int64		last_id;
 	bool		unfinished;
 	StringInfoData cursor;
 	int			length;
-	int			sent = 0;
 
 	if (!c360_worker_begin_transaction("notifying"))
 		return false;
-	telling = c360_settings()->notify_payload_ids ? C360_TELL_IDS : C360_TELL_ALL;
-	initStringInfo(&payload);
 	initStringInfo(&cursor);
 	appendStringInfoString(&cursor, c360_cursor_within(publisher.epoch.epoch, publisher.announced,
 													   publisher.target));
@@ -240,27 +280,21 @@ announce_some(void)
 	store = c360_store_open_to_read();
 	reader = c360_events_between(store, publisher.announced, publisher.target,
 								 publisher.announced_id, BATCH, BATCH);
+	begin_sending(&sending, reader, heard);
 	while ((event = c360_event_next(reader)) != NULL)
 	{
 		cursor.len = length;
 		c360_append_int64(&cursor, event->id);
-		c360_event_payload(reader, event, cursor.data, telling, &payload);
-		sent += notify(event, payload.data);
+		announce_event(&sending, event, cursor.data);
 	}
 	unfinished = c360_events_unfinished(reader, &last_id);
 	c360_events_end(reader);
 	c360_store_close(store);
 	c360_worker_end_transaction();
-	pg_atomic_fetch_add_u64(&publisher.slot->notifications, sent);
+	pg_atomic_fetch_add_u64(&publisher.slot->notifications, sending.sent);
 	publisher.announced_id = last_id;
 	if (!unfinished)
-	{
-		forget_moment(publisher.announced);
-		publisher.announced = publisher.target;
-		pg_atomic_write_u64(&publisher.slot->announced, publisher.announced->tick);
-		publisher.target = NULL;
-		publisher.announced_id = 0;
-	}
+		all_announced();
 	return true;
 }
 
@@ -271,11 +305,16 @@ announce_some(void)
 static bool
 announce(void)
 {
+	const C360Channels *heard;
+
 	while (publisher.announced->tick != publisher.newest->tick)
 	{
 		if (publisher.target == NULL)
 			publisher.target = keep_moment(publisher.newest);
-		if (!announce_some())
+		heard = c360_heard_now();	/* after the moment was taken: see heard.c */
+		if (c360_nothing_heard(heard))
+			all_announced();
+		else if (!announce_some(heard))
 			return false;
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -453,23 +492,20 @@ c360_publish_inline(void)
 	C360Store  *store;
 	C360EventReader *reader;
 	C360Event  *event;
-	StringInfoData payload;
+	C360Channels everything;
+	Sending		sending;
 	char	   *cursor;
-	C360Telling telling;
 
 	PushActiveSnapshot(GetTransactionSnapshot());	/* there is none at commit */
 	c360_act_as_owner(&caller);
-	telling = c360_settings()->notify_payload_ids ? C360_TELL_IDS : C360_TELL_ALL;
 	c360_moment_now(&moment);
 	cursor = c360_cursor_at(c360_epoch_now().epoch, &moment);
-	initStringInfo(&payload);
+	memset(&everything, 0xff, sizeof(everything));
 	store = c360_store_open_to_read();
 	reader = c360_events_of(store, U64FromFullTransactionId(GetTopFullTransactionId()));
+	begin_sending(&sending, reader, &everything);
 	while ((event = c360_event_next(reader)) != NULL)
-	{
-		c360_event_payload(reader, event, cursor, telling, &payload);
-		(void) notify(event, payload.data);
-	}
+		announce_event(&sending, event, cursor);
 	c360_events_end(reader);
 	c360_store_close(store);
 	c360_act_as_caller(&caller);

@@ -115,6 +115,7 @@ startup(void)
 		pg_atomic_init_u32(&c360_shared->installed, 0);
 		for (int i = 0; i < C360_MAX_DATABASES; i++)
 			init_slot(&c360_shared->slots[i], tranche);
+		c360_hearers_init(&c360_shared->hearers, tranche);
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
