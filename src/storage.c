@@ -885,6 +885,16 @@ c360_scan_begin_after(C360Store *store, C360Index index, Datum key, int64 after)
 	return scan;
 }
 
+/* The same for another id, of an index whose first column it is. */
+void
+c360_scan_again_after(C360Scan *scan, int64 after)
+{
+	ScanKeyData scankey;
+
+	ScanKeyInit(&scankey, 1, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(after));
+	rescan(scan, &scankey, 1);
+}
+
 /* Customers whose phone ends with these digits. */
 C360Scan *
 c360_scan_begin_suffix(C360Store *store, const char *suffix)

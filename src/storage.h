@@ -209,6 +209,7 @@ extern C360Scan *c360_scan_begin_since(C360Store *store, C360Index index, int64 
 									   TimestampTz since);
 extern C360Scan *c360_scan_begin_suffix(C360Store *store, const char *suffix);
 extern void c360_scan_again(C360Scan *scan, Datum key);
+extern void c360_scan_again_after(C360Scan *scan, int64 after);
 extern void c360_scan_again_since(C360Scan *scan, int64 key, TimestampTz since);
 extern C360Row *c360_scan_next(C360Scan *scan);
 extern void c360_scan_end(C360Scan *scan);
