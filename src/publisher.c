@@ -51,6 +51,7 @@
 #define THIN_INTERVAL	600000	/* ms */
 #define BATCH			1000	/* events announced in one transaction */
 #define LONG_WALK		10000	/* rows between two ticks */
+#define HIGH_LOAD		100		/* events between two ticks that double the interval */
 
 /* of the publisher of this process */
 static struct
@@ -62,6 +63,7 @@ static struct
 	C360Moment *announced;		/* all events before this one are told, */
 	C360Moment *target;			/* and of those up to here, if it is set, */
 	int64		announced_id;	/* up to this one */
+	int64		load;			/* ids drawn between the last two ticks */
 }			publisher;
 
 /*
@@ -146,25 +148,37 @@ forget_moment(C360Moment *moment)
  * Ticks
  */
 
-static void
-write_tick(C360Moment *moment)
+/*
+ * Behind the tick that is "newest", or NULL for the first of an epoch. False
+ * if that is not the newest: somebody made the tables anew, or emptied them.
+ */
+static bool
+write_tick(C360Moment *moment, const C360Moment *newest)
 {
 	static C360Query insert = {"INSERT INTO c360.event_ticks (id, snapshot, low_id, high_id, created_at) "
-		"SELECT greatest((SELECT max(id) + 1 FROM c360.event_ticks), $1), $2::pg_snapshot, $3, $4, "
-		"clock_timestamp() RETURNING id",
-	4, {INT8OID, TEXTOID, INT8OID, INT8OID}};
-	Datum		values[4];
+		"SELECT greatest(t.newest + 1, $1), $2::pg_snapshot, $3, $4, clock_timestamp() "
+		"FROM (SELECT max(id) AS newest FROM c360.event_ticks) t "
+		"WHERE $5 = 0 OR t.newest = $5 AND "
+		"(SELECT epoch FROM c360.event_epochs ORDER BY number DESC LIMIT 1) = $6 RETURNING id",
+	6, {INT8OID, TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID}};
+	Datum		values[6];
 	bool		isnull;
+	bool		written;
 
 	values[0] = Int64GetDatum(publisher.epoch.begins);
 	values[1] = CStringGetTextDatum(c360_moment_snapshot(moment));
 	values[2] = Int64GetDatum(moment->low_id);
 	values[3] = Int64GetDatum(moment->high_id);
+	values[4] = Int64GetDatum(newest != NULL ? newest->tick : 0);
+	values[5] = Int64GetDatum(publisher.epoch.epoch);
 	SPI_connect();
 	c360_query(&insert, values, NULL);
-	moment->tick = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
-											   &isnull));
+	written = SPI_processed > 0;
+	if (written)
+		moment->tick = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+												   1, &isnull));
 	SPI_finish();
+	return written;
 }
 
 /*
@@ -199,7 +213,7 @@ take_up(void)
 	{
 		newest = palloc0(sizeof(*newest));
 		c360_moment_now(newest);
-		write_tick(newest);
+		(void) write_tick(newest, NULL);
 	}
 	else
 		before = c360_tick_before(first_unannounced(newest->tick));
@@ -212,36 +226,46 @@ take_up(void)
 	return true;
 }
 
+/* A new tick, if there are events since the newest. False as above. */
+static bool
+tick_if_needed(C360Moment *moment, bool *ticked)
+{
+	C360Moment *newest = publisher.newest;
+
+	c360_moment_now(moment);
+	/* while a bulk load is open each look would walk over its rows once more */
+	*ticked = c360_events_exist(newest, moment) || moment->high_id - newest->low_id > LONG_WALK;
+	return *ticked ? write_tick(moment, newest) :
+		c360_is_newest_tick(newest->tick, publisher.epoch.epoch);
+}
+
 /* False if c360 is gone. */
 static bool
 tick(void)
 {
 	C360Moment	moment;
+	C360Moment *kept = NULL;
+	bool		ticked;
+	bool		known;
 
 	if (!c360_worker_begin_transaction("ticking"))
 		return false;
-	if (!c360_is_newest_tick(publisher.newest->tick, publisher.epoch.epoch))
+	known = tick_if_needed(&moment, &ticked);
+	if (known && ticked)
+		kept = keep_moment(&moment);
+	c360_worker_end_transaction();
+	if (!known)
 	{
-		c360_worker_end_transaction();
-		publisher.newest = NULL;	/* the tables were made anew, or emptied */
+		publisher.newest = NULL;
 		return take_up();
 	}
-	c360_moment_now(&moment);
-	/* while a bulk load is open each look would walk over its rows once more */
-	if (c360_events_exist(publisher.newest, &moment) ||
-		moment.high_id - publisher.newest->low_id > LONG_WALK)
+	if (kept != NULL)
 	{
-		C360Moment *kept;
-
-		write_tick(&moment);
-		kept = keep_moment(&moment);
-		c360_worker_end_transaction();
+		publisher.load = kept->high_id - publisher.newest->high_id;
 		forget_moment(publisher.newest);
 		publisher.newest = kept;
 		pg_atomic_fetch_add_u64(&publisher.slot->ticks, 1);
 	}
-	else
-		c360_worker_end_transaction();
 	return true;
 }
 
@@ -430,14 +454,26 @@ wait_for_commits(void)
 	pg_atomic_write_u32(&slot->waiting, 0);
 }
 
+/*
+ * Under load the interval grows, up to four times: what a tick costs, the
+ * waking of each listener included, is shared by more events then.
+ */
+static long
+interval(void)
+{
+	long		load = Max(Min(publisher.load, 3 * HIGH_LOAD), 0);
+
+	return c360_tick_interval + c360_tick_interval * load / HIGH_LOAD;
+}
+
 /* What is left of the interval since the last tick; nobody calls meanwhile. */
 static void
 rest_of_interval(TimestampTz begun)
 {
 	long		passed = TimestampDifferenceMilliseconds(begun, GetCurrentTimestamp());
 
-	if (passed < c360_tick_interval)
-		c360_worker_wait(c360_tick_interval - passed, "waiting for the next tick");
+	if (passed < interval())
+		c360_worker_wait(interval() - passed, "waiting for the next tick");
 }
 
 void

@@ -270,7 +270,7 @@ c360_worker_begin_transaction(const char *activity)
 	set_own_settings();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (c360_extension_schema() == NULL || !c360_tables_ready())
+	if (!OidIsValid(get_extension_oid("c360", true)) || !c360_tables_ready())
 	{
 		PopActiveSnapshot();
 		CommitTransactionCommand();
