@@ -11,7 +11,7 @@
 #include "port/atomics.h"
 #include "storage/lwlock.h"
 
-#define C360_MAX_HEARERS	256
+#define C360_MAX_HEARERS	64
 #define C360_WALLET_WORDS	8
 
 /* A set of channels; of wallet:<phone> it may hold more than were put in. */

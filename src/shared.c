@@ -61,7 +61,7 @@ define_settings(void)
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("c360.tick_interval",
 							"Shortest time between two ticks of the publisher.",
-							"Events of busier times are announced together.",
+							"Events of busier times are announced together; under load it grows, up to four times.",
 							&c360_tick_interval, 10, 1, 10000, PGC_SIGHUP, GUC_UNIT_MS,
 							NULL, NULL, NULL);
 	c360_reserve_settings("c360");
