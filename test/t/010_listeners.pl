@@ -47,7 +47,7 @@ sub sent_for
 sub end_session
 {
     my $listener = shift;
-    my $pid = in_session($listener->{session}, 'SELECT pg_backend_pid()');
+    my ($pid) = in_session($listener->{session}, 'SELECT pg_backend_pid()') =~ /^(\d+)/;    # before what it heard
 
     $listener->{session}->quit;
     $node->poll_query_until('shop', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid") or die;
