@@ -12,7 +12,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_live_node('listeners', 'shop');
+# as for standbys, which the last part waits for
+my $node = new_live_node('listeners', 'shop', allows_streaming => 1);
 $node->append_conf('postgresql.conf', 'max_connections = 120');
 $node->start;
 install_live($node, 'shop');
@@ -146,19 +147,27 @@ is(sent_for($one), 1, 'when all of those are gone only what is listened to is se
 end_session($all);
 is(sent_for($one), 0, 'then nobody');
 
-# Written by the transaction itself, everything is sent: it cannot know who
-# will listen when it is committed.
-$node->append_conf('postgresql.conf', 'c360.notify = inline');
-$node->reload;
-$node->poll_query_until('shop', q{SELECT current_setting('c360.notify') = 'inline'}) or die;
+# Notified by the transaction itself everything is sent: it does so before its
+# commit, here a long time, and somebody may begin to listen meanwhile.
+sub set_server
+{
+    my ($setting, $value) = @_;
+
+    $node->append_conf('postgresql.conf', "$setting = '$value'");
+    $node->reload;
+    $node->poll_query_until('shop', "SELECT current_setting('$setting') = '$value'") or die;
+    return;
+}
 {
     my $writer = $node->background_psql('shop');
-    my $late;
+    my $pid = in_session($writer, 'SELECT pg_backend_pid()');
 
-    in_session($writer, 'BEGIN');
-    in_session($writer, deposit($one, 'inline'));
-    $late = listen_to($node, 'shop', 'wallets');
-    in_session($writer, 'COMMIT');
+    set_server('c360.notify', 'inline');
+    set_server('synchronous_standby_names', 'nobody');
+    $writer->query_until(qr/begun/, "\\echo begun\n" . deposit($one, 'inline') . ";\n");
+    $node->poll_query_until('shop', "SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = $pid") or die;
+    my $late = listen_to($node, 'shop', 'wallets');
+    set_server('synchronous_standby_names', '');
     is(scalar(heard_until($late, 'inline')), 1, 'inline: who began to listen meanwhile hears it, too');
     $writer->quit;
     end_session($late);
