@@ -15,6 +15,7 @@
 #include "access/xlogrecovery.h"
 #endif
 #include "catalog/dependency.h"
+#include "catalog/index.h"
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -179,6 +180,40 @@ c360_insert_index_entries(ResultRelInfo *result, TupleTableSlot *slot, EState *e
 #else
 	list_free(ExecInsertIndexTuples(result, slot, estate, true, false, NULL, NIL));
 #endif
+}
+
+/* The same for a new row, without an error where a unique index has one. */
+static inline List *
+c360_insert_index_entries_unless(ResultRelInfo *result, TupleTableSlot *slot, EState *estate,
+								 bool *conflict)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecInsertIndexTuples(result, slot, estate, false, true, conflict, NIL, false);
+#else
+	return ExecInsertIndexTuples(result, slot, estate, false, true, conflict, NIL);
+#endif
+}
+
+/* Whether no unique index has such a row; waits for those that write one. */
+static inline bool
+c360_check_unique(ResultRelInfo *result, TupleTableSlot *slot, EState *estate, ItemPointer taken)
+{
+#if PG_VERSION_NUM >= 180000
+	ItemPointerData none;
+
+	ItemPointerSetInvalid(&none);
+	return ExecCheckIndexConstraints(result, slot, estate, taken, &none, NIL);
+#else
+	return ExecCheckIndexConstraints(result, slot, estate, taken, NIL);
+#endif
+}
+
+/* What c360_check_unique() asks of an index. */
+static inline void
+c360_prepare_to_look(Relation index, IndexInfo *info)
+{
+	if (info->ii_Unique && !index->rd_index->indisexclusion)
+		BuildSpeculativeIndexInfo(index, info);
 }
 
 /* 18 has NOT ENFORCED and virtual columns; there the server compiles. */

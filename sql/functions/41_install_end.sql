@@ -147,6 +147,9 @@
     CREATE OR REPLACE TRIGGER ignored_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.transfer_ignored
         FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_settings_changed();
     ALTER TABLE c360.transfer_ignored ENABLE ALWAYS TRIGGER ignored_changed;
+    CREATE OR REPLACE TRIGGER ticket_types_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.ticket_types
+        FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_settings_changed();
+    ALTER TABLE c360.ticket_types ENABLE ALWAYS TRIGGER ticket_types_changed;
     CREATE OR REPLACE TRIGGER ledger_guard BEFORE UPDATE OR DELETE ON c360.wallet_transactions
         FOR EACH ROW EXECUTE FUNCTION @extschema@.c360_refuse_change();
     CREATE OR REPLACE TRIGGER ledger_truncate_guard BEFORE TRUNCATE ON c360.wallet_transactions

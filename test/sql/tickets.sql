@@ -353,8 +353,7 @@ REVOKE USAGE ON SCHEMA test FROM PUBLIC;
 -- Codes: at least five digits, from 1 each January of the shop.
 BEGIN;
 CREATE FUNCTION test.code_at(moment timestamptz) RETURNS text LANGUAGE sql VOLATILE AS $$
-    SELECT ticket_code FROM c360_insert_ticket(moment, 'me', '0932000001', 'OTHER', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                                               NULL, NULL, NULL, false)
+    SELECT ticket_code FROM c360_create_ticket_at('0932000001', 'OTHER', at => moment)
 $$;
 SELECT test.code_at('2129-12-31 16:59:59.999+00'), test.code_at('2129-12-31 17:00+00'), test.code_at('2129-12-31 16:59+00'),
        test.code_at('2130-12-31 16:59:59+00');
