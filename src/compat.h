@@ -182,29 +182,30 @@ c360_insert_index_entries(ResultRelInfo *result, TupleTableSlot *slot, EState *e
 #endif
 }
 
-/* The same for a new row, without an error where a unique index has one. */
+/* The same for a new row, without an error where one of these indexes has such a row. */
 static inline List *
 c360_insert_index_entries_unless(ResultRelInfo *result, TupleTableSlot *slot, EState *estate,
-								 bool *conflict)
+								 bool *conflict, List *keys)
 {
 #if PG_VERSION_NUM >= 160000
-	return ExecInsertIndexTuples(result, slot, estate, false, true, conflict, NIL, false);
+	return ExecInsertIndexTuples(result, slot, estate, false, true, conflict, keys, false);
 #else
-	return ExecInsertIndexTuples(result, slot, estate, false, true, conflict, NIL);
+	return ExecInsertIndexTuples(result, slot, estate, false, true, conflict, keys);
 #endif
 }
 
-/* Whether no unique index has such a row; waits for those that write one. */
+/* Whether none of these unique indexes has such a row; waits for those that write one. */
 static inline bool
-c360_check_unique(ResultRelInfo *result, TupleTableSlot *slot, EState *estate, ItemPointer taken)
+c360_check_unique(ResultRelInfo *result, TupleTableSlot *slot, EState *estate, ItemPointer taken,
+				  List *keys)
 {
 #if PG_VERSION_NUM >= 180000
 	ItemPointerData none;
 
 	ItemPointerSetInvalid(&none);
-	return ExecCheckIndexConstraints(result, slot, estate, taken, &none, NIL);
+	return ExecCheckIndexConstraints(result, slot, estate, taken, &none, keys);
 #else
-	return ExecCheckIndexConstraints(result, slot, estate, taken, NIL);
+	return ExecCheckIndexConstraints(result, slot, estate, taken, keys);
 #endif
 }
 

@@ -157,6 +157,7 @@ static const KnownIndex index_defs[C360_NINDEXES] = {
 	[C360_LINK_OPEN] = {"bank_links_open_key", C360_LINKS, F_INT8EQ},
 	[C360_TICKET_BY_CODE] = {"customer_tickets_ticket_code_key", C360_TICKETS, F_TEXTEQ},
 	[C360_TICKETS_BY_ORDER] = {"customer_tickets_order_code_idx", C360_TICKETS, F_TEXTEQ},
+	[C360_TICKET_OF_ORDER] = {"customer_tickets_order_key", C360_TICKETS, F_TEXTEQ},
 };
 
 /* The foreign keys that need no check here; see the head of this file. */
@@ -1269,10 +1270,10 @@ require_visible(C360Store *store, OpenTable *open, ItemPointer tid)
 
 /*
  * A heap tuple and its index entries that others do not wait for, until we
- * know that no unique index has such a row. False if one has.
+ * know that none of these unique indexes has such a row. False if one has.
  */
 static bool
-insert_speculatively(C360Store *store, OpenTable *open, TupleTableSlot *slot)
+insert_speculatively(C360Store *store, OpenTable *open, TupleTableSlot *slot, List *keys)
 {
 	TransactionId xid = GetCurrentTransactionId();
 	ItemPointerData taken;
@@ -1284,7 +1285,7 @@ insert_speculatively(C360Store *store, OpenTable *open, TupleTableSlot *slot)
 		List	   *recheck;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!c360_check_unique(open->result, slot, store->estate, &taken))
+		if (!c360_check_unique(open->result, slot, store->estate, &taken, keys))
 		{
 			require_visible(store, open, &taken);
 			return false;
@@ -1292,7 +1293,8 @@ insert_speculatively(C360Store *store, OpenTable *open, TupleTableSlot *slot)
 		token = SpeculativeInsertionLockAcquire(xid);
 		table_tuple_insert_speculative(open->rel, slot, GetCurrentCommandId(true), 0, NULL, token);
 		conflict = false;
-		recheck = c360_insert_index_entries_unless(open->result, slot, store->estate, &conflict);
+		recheck = c360_insert_index_entries_unless(open->result, slot, store->estate, &conflict,
+												   keys);
 		table_tuple_complete_speculative(open->rel, slot, token, !conflict);
 		SpeculativeInsertionLockRelease(xid);
 		if (!conflict)
@@ -1303,12 +1305,12 @@ insert_speculatively(C360Store *store, OpenTable *open, TupleTableSlot *slot)
 }
 
 /*
- * As INSERT … ON CONFLICT DO NOTHING does it: false if a unique index has such
- * a row, which we waited for if it was not committed. What was written can be
- * read from the row until the next one is written.
+ * As INSERT … ON CONFLICT DO NOTHING does it: false if one of these two unique
+ * indexes has such a row, which we waited for if it was not committed. What
+ * was written can be read from the row until the next one is written.
  */
 bool
-c360_insert_unless_taken(C360Store *store, C360Row *row)
+c360_insert_unless_taken(C360Store *store, C360Row *row, C360Index key, C360Index other_key)
 {
 	OpenTable  *open = writable(store, row->table);
 	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
@@ -1326,7 +1328,9 @@ c360_insert_unless_taken(C360Store *store, C360Row *row)
 	if (open->rel->rd_att->constr)
 		ExecConstraints(open->result, row->slot, store->estate);
 	need_indexes(store, open, row->slot);
-	inserted = insert_speculatively(store, open, row->slot);
+	inserted = insert_speculatively(store, open, row->slot,
+									list_make2_oid(catalog.indexes[key],
+												   catalog.indexes[other_key]));
 	MemoryContextSwitchTo(old);
 	return inserted;
 }

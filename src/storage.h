@@ -214,6 +214,7 @@ typedef enum C360Index
 	C360_LINK_OPEN,				/* by transfer */
 	C360_TICKET_BY_CODE,
 	C360_TICKETS_BY_ORDER,
+	C360_TICKET_OF_ORDER,		/* of a compensating type, open and no allowed duplicate */
 	C360_NINDEXES
 } C360Index;
 
@@ -260,7 +261,7 @@ extern C360LockResult c360_lock_key(C360Store *store, C360Row *row);
 extern C360Row *c360_row_new(C360Store *store, C360Table table);
 extern C360Row *c360_row_changed(C360Store *store, C360Row *stored);
 extern void c360_insert(C360Store *store, C360Row *row);
-extern bool c360_insert_unless_taken(C360Store *store, C360Row *row);
+extern bool c360_insert_unless_taken(C360Store *store, C360Row *row, C360Index key, C360Index other_key);
 extern void c360_update(C360Store *store, C360Row *stored, C360Row *row);
 extern int64 c360_next_id(C360Store *store, C360Table table);
 extern int64 c360_last_id(C360Table table);

@@ -311,7 +311,7 @@ number_sequence(C360Store *store, int year)
  * Writing
  */
 
-/* A unique index that a DBA added. */
+/* Under a code that is not ours. */
 static void
 row_is_in_the_way(void)
 {
@@ -319,7 +319,7 @@ row_is_in_the_way(void)
 			(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 			 errmsg("a row that c360 inserted is not there"),
 			 errdetail("Table c360.customer_tickets."),
-			 errhint("Let unique indexes on it keep tickets of different codes apart.")));
+			 errhint("Let BEFORE triggers on c360 tables return the row with its code.")));
 }
 
 /* False if its code is taken or its order has another one. */
@@ -341,7 +341,7 @@ write_ticket(C360Store *store, Ticket *ticket)
 	c360_put_bool(row, TICKET_duplicate_allowed, ticket->other != NULL);
 	c360_put_text(row, TICKET_created_by, ticket->actor);
 	c360_put_time(row, TICKET_created_at, ticket->at);
-	if (!c360_insert_unless_taken(store, row))
+	if (!c360_insert_unless_taken(store, row, C360_TICKET_BY_CODE, C360_TICKET_OF_ORDER))
 		return false;
 	ticket->id = c360_get_int64(row, TICKET_id);
 	ticket->code = c360_get_text(row, TICKET_ticket_code);
@@ -463,7 +463,6 @@ read_arguments(PG_FUNCTION_ARGS)
 	return ticket;
 }
 
-/* A set of one row, in one call. */
 static Datum
 answer(FunctionCallInfo fcinfo, const Ticket *ticket)
 {
@@ -497,8 +496,17 @@ create_ticket(PG_FUNCTION_ARGS)
 	return answer(fcinfo, &ticket);
 }
 
+/* A set of one row. */
 Datum
 c360_create_ticket(PG_FUNCTION_ARGS)
 {
-	return c360_call(fcinfo, "c360_create_ticket", create_ticket);
+	FuncCallContext *context;
+
+	if (SRF_IS_FIRSTCALL())
+	{
+		context = SRF_FIRSTCALL_INIT();
+		SRF_RETURN_NEXT(context, c360_call(fcinfo, "c360_create_ticket", create_ticket));
+	}
+	context = SRF_PERCALL_SETUP();
+	SRF_RETURN_DONE(context);
 }

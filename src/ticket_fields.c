@@ -309,19 +309,20 @@ add_field(C360Json *answer, const Field *field, JsonbValue *value)
 Datum
 c360_ticket_fields(PG_FUNCTION_ARGS)
 {
-	Jsonb	   *changes = PG_GETARG_JSONB_P(0);
-	JsonbIterator *iterator = JsonbIteratorInit(&changes->root);
+	Jsonb	   *changes = PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0);
+	JsonbIterator *iterator;
 	C360Json	answer = {0};
 	JsonbIteratorToken token;
 	JsonbValue	key;
 	JsonbValue	value;
 
-	if (!JB_ROOT_IS_OBJECT(changes))
+	if (changes == NULL || !JB_ROOT_IS_OBJECT(changes))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("value is of the wrong type"),
 				 errdetail("wrong_type: changes is no object"),
 				 errhint("An object is expected.")));
+	iterator = JsonbIteratorInit(&changes->root);
 	c360_json_begin_object(&answer, NULL);
 	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
 	{

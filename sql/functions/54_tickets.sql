@@ -11,7 +11,7 @@
 -- anything is found by it: their owner may have left one of his (66_jobs.sql).
 
 CREATE FUNCTION @extschema@.c360_ticket_fields(changes jsonb) RETURNS jsonb
-LANGUAGE c STABLE STRICT PARALLEL SAFE
+LANGUAGE c STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'c360_ticket_fields';
 COMMENT ON FUNCTION @extschema@.c360_ticket_fields(jsonb) IS
 'Internal: checks fields of a ticket that staff gave.
@@ -50,7 +50,9 @@ COMMENT ON FUNCTION @extschema@.c360_create_ticket_at(text, text, text, text, te
     text, text, text, timestamptz, text, boolean, timestamptz) IS
 'Internal: c360_create_ticket() at another moment.
 
-at: the moment. The other arguments, answer and errors: as c360_create_ticket() has them.';
+phone, type, order_code, subject, description, products, refund_amount, original_cod, new_cod, tracking_code, carrier, priority, reason, deadline, assignee, allow_duplicate: as c360_create_ticket() takes them. at: the moment.
+Answer: as of c360_create_ticket().
+Errors: PT409 duplicate_ticket; 22004 missing_argument; 22023 invalid_phone, invalid_amount, invalid_date, not_allowed, wrong_type, blank; 22001 too_long; 25006 read only; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_ticket(ticket_code text) RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
