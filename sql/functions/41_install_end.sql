@@ -120,7 +120,8 @@
     END IF;
     IF to_regclass('c360.customers_search_idx') IS NULL THEN
         EXECUTE (SELECT format('CREATE INDEX customers_search_idx ON c360.customers USING gin '
-                               '(name_folded %1$s, email_folded %1$s, address_folded %1$s, phone %1$s) '
+                               '(pg_catalog.replace(name_folded, '' '', ''j'') %1$s, email_folded %1$s, '
+                               'pg_catalog.replace(address_folded, '' '', ''j'') %1$s, phone %1$s) '
                                'WITH (gin_pending_list_limit = 256)',
                                quote_ident(n.nspname) || '.gin_trgm_ops')
                  FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm');
