@@ -78,7 +78,7 @@ static const Given fields[] = {
 /* A ticket on its way into the tables. */
 typedef struct Ticket
 {
-	Datum		values[lengthof(fields)];
+	Datum		values[lengthof(fields)];	/* what was given for each of fields[] */
 	bool		given[lengthof(fields)];
 	const char *phone;
 	const char *type;
@@ -285,7 +285,7 @@ hash_of(const char *value)
 
 /* The year's first ticket makes its numbers; others that come meanwhile wait. */
 static Oid
-number_sequence(C360Store *store, int year)
+number_sequence(int year)
 {
 	Oid			schema = get_namespace_oid("c360", false);
 	char		name[NAMEDATALEN];
@@ -300,7 +300,6 @@ number_sequence(C360Store *store, int year)
 	sequence = get_relname_relid(name, schema);
 	if (!OidIsValid(sequence))
 	{
-		c360_store_refresh(store);
 		create_sequence(name, year);
 		sequence = get_relname_relid(name, schema);
 	}
@@ -359,7 +358,7 @@ static void
 write_ticket_with_code(C360Store *store, Ticket *ticket)
 {
 	int			year = shop_year(ticket->at);
-	Oid			sequence = number_sequence(store, year);
+	Oid			sequence = number_sequence(year);
 
 	for (;;)
 	{
@@ -458,7 +457,9 @@ read_arguments(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(ARG_ORDER_CODE))
 		ticket.order_code = text_to_cstring(PG_GETARG_TEXT_PP(ARG_ORDER_CODE));
 	ticket.allow_duplicate = !PG_ARGISNULL(ARG_ALLOW_DUPLICATE) && PG_GETARG_BOOL(ARG_ALLOW_DUPLICATE);
-	ticket.at = PG_NARGS() > ARG_AT ? c360_arg_time(fcinfo, ARG_AT, "at") : GetCurrentTimestamp();
+	ticket.at = GetCurrentTimestamp();
+	if (PG_NARGS() > ARG_AT && !PG_ARGISNULL(ARG_AT))
+		ticket.at = c360_arg_time(fcinfo, ARG_AT, "at");
 	ticket.actor = c360_actor();
 	return ticket;
 }

@@ -42,7 +42,7 @@ CREATE FUNCTION @extschema@.c360_create_ticket_at(phone text, type text, order_c
     refund_amount bigint DEFAULT NULL, original_cod bigint DEFAULT NULL, new_cod bigint DEFAULT NULL,
     tracking_code text DEFAULT NULL, carrier text DEFAULT NULL, priority text DEFAULT NULL, reason text DEFAULT NULL,
     deadline timestamptz DEFAULT NULL, assignee text DEFAULT NULL, allow_duplicate boolean DEFAULT false,
-    at timestamptz DEFAULT now())
+    at timestamptz DEFAULT NULL)
 RETURNS TABLE (ticket_id bigint, ticket_code text, customer_id bigint, customer_created boolean)
 LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1
 AS 'MODULE_PATHNAME', 'c360_create_ticket';
@@ -50,7 +50,7 @@ COMMENT ON FUNCTION @extschema@.c360_create_ticket_at(text, text, text, text, te
     text, text, text, timestamptz, text, boolean, timestamptz) IS
 'Internal: c360_create_ticket() at another moment.
 
-phone, type, order_code, subject, description, products, refund_amount, original_cod, new_cod, tracking_code, carrier, priority, reason, deadline, assignee, allow_duplicate: as c360_create_ticket() takes them. at: the moment.
+phone, type, order_code, subject, description, products, refund_amount, original_cod, new_cod, tracking_code, carrier, priority, reason, deadline, assignee, allow_duplicate: as c360_create_ticket() takes them. at: the moment; NULL = now.
 Answer: as of c360_create_ticket().
 Errors: PT409 duplicate_ticket; 22004 missing_argument; 22023 invalid_phone, invalid_amount, invalid_date, not_allowed, wrong_type, blank; 22001 too_long; 25006 read only; 55000 not installed.';
 
