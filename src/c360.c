@@ -22,6 +22,7 @@
 #include "settings.h"
 #include "shared.h"
 #include "storage.h"
+#include "ticket.h"
 #include "worker.h"
 
 PG_MODULE_MAGIC;
@@ -41,6 +42,7 @@ _PG_init(void)
 	c360_settings_init();
 	c360_rfm_init();
 	c360_ignored_init();
+	c360_ticket_init();
 	c360_commit_init();
 	c360_jobs_init();
 	c360_shared_init();

@@ -488,6 +488,7 @@ SQL
     search "part of an email" "'khach' || i % 100000"
     search "part of an address" "bench.pick('{hue,ha noi,can tho,hung dao,le loi}', i, 1)"
     search "two frequent parts of an address that do not adjoin" "bench.pick('{le loi ha noi,dao da nang}', i, 1)"
+    search "two frequent parts of a name that do not adjoin" "bench.pick('{van nguyen,anh nguyen,linh thi}', i, 1)"
     search "what nobody has" "'zzz' || i"
     list() { latency "$1" "$2" "$(some "$3")" "≤ 10 ms"; }
     list "customers from any id on, 50 of a tier" "SELECT count(*) FROM (SELECT * FROM c360_customer_list WHERE tier = 'gold' AND id > \$1::bigint ORDER BY id LIMIT 50) l" 'i'
