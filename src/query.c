@@ -31,6 +31,23 @@ c360_query_open(C360Query *query, Datum *values)
 	return SPI_cursor_open(NULL, query->plan, values, NULL, true);
 }
 
+/* The same of a statement that writes: all of it is done before the first row comes. */
+Portal
+c360_query_open_to_write(C360Query *query, Datum *values)
+{
+	prepare(query);
+	return SPI_cursor_open(NULL, query->plan, values, NULL, false);
+}
+
+/* Writes to what this snapshot sees. */
+void
+c360_query_as_of(C360Query *query, Snapshot snapshot)
+{
+	prepare(query);
+	if (SPI_execute_snapshot(query->plan, NULL, NULL, snapshot, InvalidSnapshot, false, true, 0) < 0)
+		elog(ERROR, "could not execute \"%s\"", query->text);
+}
+
 uint64
 c360_query(C360Query *query, Datum *values, const char *nulls)
 {

@@ -27,6 +27,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
+#include "access/visibilitymap.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
@@ -43,7 +44,9 @@
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
 #include "rewrite/rewriteHandler.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "storage/predicate.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -59,6 +62,11 @@
 
 #define MAX_COLUMNS 24
 
+/* Pages of the visibility map that a scan keeps; each is for some 250 MB of rows. */
+#define MAP_PAGES		16
+#define ROW_PAGES_OF_MAP_PAGE \
+	((BLCKSZ - MAXALIGN(SizeOfPageHeaderData)) * BITS_PER_BYTE / BITS_PER_HEAPBLOCK)
+
 typedef struct KnownColumn
 {
 	const char *name;
@@ -70,7 +78,7 @@ typedef struct KnownTable
 	const char *name;
 	const KnownColumn *columns;
 	int			ncolumns;
-	LOCKMODE	lockmode;
+	LOCKMODE	lockmode;		/* taken when first needed; writing takes RowExclusiveLock */
 	bool		has_identity;	/* column 0 is its identity */
 	const int  *updated;		/* columns that c360 changes, -1 at the end */
 } KnownTable;
@@ -80,6 +88,7 @@ typedef struct KnownIndex
 	const char *name;
 	C360Table	table;
 	RegProcedure equal;			/* of the first key column */
+	const int  *entries;		/* the columns that its entries are read for, -1 at the end; or NULL */
 } KnownIndex;
 
 #define COLUMN_DEF(table, column, type) {#column, type},
@@ -91,8 +100,12 @@ static const KnownColumn use_columns[] = {C360_USE_COLUMNS(COLUMN_DEF)};
 static const KnownColumn activity_columns[] = {C360_ACTIVITY_COLUMNS(COLUMN_DEF)};
 static const KnownColumn transfer_columns[] = {C360_TRANSFER_COLUMNS(COLUMN_DEF)};
 static const KnownColumn link_columns[] = {C360_LINK_COLUMNS(COLUMN_DEF)};
+static const KnownColumn order_columns[] = {C360_ORDER_COLUMNS(COLUMN_DEF)};
+static const KnownColumn score_columns[] = {C360_SCORE_COLUMNS(COLUMN_DEF)};
+static const KnownColumn history_columns[] = {C360_HISTORY_COLUMNS(COLUMN_DEF)};
 
 static const int no_updates[] = {-1};
+static const int customer_updates[] = {CUSTOMER_tier, CUSTOMER_updated_at, -1};
 static const int wallet_updates[] = {
 	WALLET_balance, WALLET_virtual_balance, WALLET_total_deposited,
 	WALLET_total_withdrawn, WALLET_total_virtual_issued, WALLET_total_virtual_used,
@@ -105,10 +118,14 @@ static const int transfer_updates[] = {
 	TRANSFER_next_attempt_at, TRANSFER_decided_at, TRANSFER_given_up_at, -1
 };
 static const int link_updates[] = {LINK_unlinked_at, LINK_unlinked_by, LINK_reason, -1};
+static const int score_updates[] = {
+	SCORE_monetary, SCORE_frequency, SCORE_last_on, SCORE_next_on, SCORE_r, SCORE_f, SCORE_m,
+	SCORE_segment, -1
+};
 
 static const KnownTable table_defs[C360_NTABLES] = {
 	[C360_CUSTOMERS] = {"customers", customer_columns, lengthof(customer_columns),
-	AccessShareLock, false, no_updates},
+	AccessShareLock, false, customer_updates},
 	[C360_WALLETS] = {"customer_wallets", wallet_columns, lengthof(wallet_columns),
 	RowExclusiveLock, false, wallet_updates},
 	[C360_LOTS] = {"virtual_credits", lot_columns, lengthof(lot_columns),
@@ -123,7 +140,15 @@ static const KnownTable table_defs[C360_NTABLES] = {
 	RowExclusiveLock, true, transfer_updates},
 	[C360_LINKS] = {"bank_links", link_columns, lengthof(link_columns),
 	RowExclusiveLock, true, link_updates},
+	[C360_ORDERS] = {"customer_orders", order_columns, lengthof(order_columns),
+	AccessShareLock, false, no_updates},
+	[C360_SCORES] = {"customer_rfm", score_columns, lengthof(score_columns),
+	AccessShareLock, false, score_updates},
+	[C360_SCORE_HISTORY] = {"rfm_history", history_columns, lengthof(history_columns),
+	RowExclusiveLock, true, no_updates},
 };
+
+static const int scoring_entries[] = {ORDER_customer_id, ORDER_ordered_at, ORDER_amount, ORDER_status, -1};
 
 static const KnownIndex index_defs[C360_NINDEXES] = {
 	[C360_CUSTOMER_BY_ID] = {"customers_pkey", C360_CUSTOMERS, F_INT8EQ},
@@ -147,16 +172,29 @@ static const KnownIndex index_defs[C360_NINDEXES] = {
 	[C360_TRANSFER_BY_ID] = {"balance_history_pkey", C360_TRANSFERS, F_INT8EQ},
 	[C360_TRANSFER_BY_SEPAY_ID] = {"balance_history_sepay_id_key", C360_TRANSFERS, F_INT8EQ},
 	[C360_LINK_OPEN] = {"bank_links_open_key", C360_LINKS, F_INT8EQ},
+	[C360_ORDERS_FOR_SCORING] = {"customer_orders_scoring_idx", C360_ORDERS, F_INT8EQ,
+	scoring_entries},
+	[C360_SCORE_BY_CUSTOMER] = {"customer_rfm_pkey", C360_SCORES, F_INT8EQ},
 };
 
 /* The foreign keys that need no check here; see the head of this file. */
 static const char *const own_foreign_keys[] = {
+	"balance_customer_info_customer_id_fkey",
 	"balance_history_differences_bank_transaction_id_fkey",
 	"bank_links_bank_transaction_id_fkey",
 	"bank_links_customer_id_fkey",
 	"customer_activities_customer_id_fkey",
+	"customer_notes_customer_id_fkey",
+	"customer_order_totals_customer_id_fkey",
+	"customer_orders_customer_id_fkey",
+	"customer_phones_customer_id_fkey",
+	"customer_tickets_customer_id_fkey",
 	"customer_wallets_customer_id_fkey",
+	"fraud_flags_customer_id_fkey",
+	"fraud_rechecks_customer_id_fkey",
+	"fraud_snoozes_customer_id_fkey",
 	"pending_customer_matches_bank_transaction_id_fkey",
+	"pending_customer_matches_resolved_customer_id_fkey",
 	"virtual_credits_customer_id_fkey",
 	"virtual_credit_uses_credit_id_fkey",
 	"virtual_credit_uses_transaction_id_fkey",
@@ -242,6 +280,7 @@ struct C360Scan
 	Relation	index;
 	IndexScanDesc desc;
 	bool		ended;			/* a btree scan would begin again */
+	Buffer		map[MAP_PAGES]; /* of entries: pages of the visibility map, as they come */
 	C360Row		row;
 };
 
@@ -412,6 +451,20 @@ find_table(Oid schema, const KnownTable *def, TableInfo *info)
 }
 
 static void
+check_entries(const KnownIndex *def, Oid relid)
+{
+	Relation	index = index_open(relid, AccessShareLock);
+	int			n = 0;
+
+	while (def->entries[n] >= 0 && n < index->rd_index->indnatts &&
+		   index->rd_index->indkey.values[n] == catalog.tables[def->table].attnum[def->entries[n]])
+		n++;
+	if (def->entries[n] >= 0)
+		not_usable(psprintf("Index c360.%s is on other columns.", def->name));
+	index_close(index, AccessShareLock);
+}
+
+static void
 find_index(Oid schema, C360Index index)
 {
 	const KnownIndex *def = &index_defs[index];
@@ -422,6 +475,8 @@ find_index(Oid schema, C360Index index)
 		not_usable(psprintf("Index c360.%s is missing.", def->name));
 	if (!get_index_isvalid(catalog.indexes[index]))
 		not_usable(psprintf("Index c360.%s is not valid: REINDEX it.", def->name));
+	if (def->entries != NULL)
+		check_entries(def, catalog.indexes[index]);
 }
 
 static void
@@ -621,10 +676,8 @@ require_compiled(C360Table table, Relation rel)
  */
 
 static void
-see_now(C360Store *store)
+see(C360Store *store, Snapshot now)
 {
-	Snapshot	now = GetTransactionSnapshot();
-
 	store->completions = now->snapXactCompletionCount;
 	PushActiveSnapshot(now);
 	store->estate->es_snapshot = GetActiveSnapshot();
@@ -632,7 +685,7 @@ see_now(C360Store *store)
 }
 
 static C360Store *
-open_store(bool to_read)
+open_store(bool to_read, bool as_of_caller)
 {
 	EState	   *estate;
 	MemoryContext old;
@@ -647,7 +700,7 @@ open_store(bool to_read)
 	c360_init_range_table(estate, C360_NTABLES);
 	c360_init_recheck(&store->recheck, estate);
 	AfterTriggerBeginQuery();
-	see_now(store);
+	see(store, as_of_caller ? GetActiveSnapshot() : GetTransactionSnapshot());
 	MemoryContextSwitchTo(old);
 	return store;
 }
@@ -655,13 +708,20 @@ open_store(bool to_read)
 C360Store *
 c360_store_open(void)
 {
-	return open_store(false);
+	return open_store(false, false);
 }
 
 C360Store *
 c360_store_open_to_read(void)
 {
-	return open_store(true);
+	return open_store(true, false);
+}
+
+/* To read what the query sees that called a STABLE function. */
+C360Store *
+c360_store_open_as_of_caller(void)
+{
+	return open_store(true, true);
 }
 
 static void
@@ -718,7 +778,7 @@ c360_store_refresh(C360Store *store)
 
 	CommandCounterIncrement();
 	PopActiveSnapshot();
-	see_now(store);
+	see(store, GetTransactionSnapshot());
 	return !IsolationUsesXactSnapshot() && (before == 0 || store->completions != before);
 }
 
@@ -885,6 +945,37 @@ c360_scan_begin_after(C360Store *store, C360Index index, Datum key, int64 after)
 	return scan;
 }
 
+/* Rows of an index that begins with a number; of none before c360_scan_again_between(). */
+C360Scan *
+c360_scan_begin_range(C360Store *store, C360Index index)
+{
+	C360Scan   *scan = begin_scan(store, index, 2);
+
+	scan->ended = true;
+	return scan;
+}
+
+/* The same, but what the entries of the index hold is all that is asked for. */
+C360Scan *
+c360_scan_begin_entries(C360Store *store, C360Index index)
+{
+	C360Scan   *scan = c360_scan_begin_range(store, index);
+
+	scan->desc->xs_want_itup = true;
+	return scan;
+}
+
+/* Those above after and up to upto, in order. */
+void
+c360_scan_again_between(C360Scan *scan, int64 after, int64 upto)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], 1, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(after));
+	ScanKeyInit(&keys[1], 1, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(upto));
+	rescan(scan, keys, 2);
+}
+
 /* Customers whose phone ends with these digits. */
 C360Scan *
 c360_scan_begin_suffix(C360Store *store, const char *suffix)
@@ -926,9 +1017,77 @@ c360_scan_next(C360Scan *scan)
 	return scan->ended ? NULL : &scan->row;
 }
 
+/*
+ * Of an index-only scan (nodeIndexonlyscan.c): a row is visited only if not
+ * all see its page. Rows come from anywhere in the table, so that one page of
+ * the map would be changed for another again and again.
+ */
+static bool
+entry_is_visible(C360Scan *scan, ItemPointer tid)
+{
+	BlockNumber page = ItemPointerGetBlockNumber(tid);
+	Relation	rel = scan->desc->heapRelation;
+
+	if (VM_ALL_VISIBLE(rel, page, &scan->map[page / ROW_PAGES_OF_MAP_PAGE % MAP_PAGES]))
+	{
+		PredicateLockPage(rel, page, scan->desc->xs_snapshot);
+		return true;
+	}
+	if (!index_fetch_heap(scan->desc, scan->row.slot))
+		return false;
+	ExecClearTuple(scan->row.slot);
+	return true;
+}
+
+/* False at the end, again and again; c360_entry_value() then tells of the entry. */
+bool
+c360_scan_next_entry(C360Scan *scan)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->store->estate->es_query_cxt);
+	ItemPointer tid = NULL;
+
+	while (!scan->ended)
+	{
+		CHECK_FOR_INTERRUPTS();
+		tid = index_getnext_tid(scan->desc, ForwardScanDirection);
+		if (tid != NULL && entry_is_visible(scan, tid))
+			break;
+		scan->ended = tid == NULL;
+	}
+	MemoryContextSwitchTo(old);
+	return !scan->ended;
+}
+
+/* Column n of the index, from 1 on; none of them is NULL. Good until the next entry. */
+Datum
+c360_entry_value(C360Scan *scan, int n)
+{
+	bool		isnull;
+
+	return index_getattr(scan->desc->xs_itup, n, scan->desc->xs_itupdesc, &isnull);
+}
+
+/*
+ * Whether all entries can be read in their order without a read of the table
+ * for each: the pages of it that are to be looked at stay in memory. VACUUM
+ * sees to that.
+ */
+bool
+c360_entries_are_cheap(C360Store *store, C360Index index)
+{
+	Relation	rel = need_table(store, index_defs[index].table);
+	BlockNumber visible;
+
+	visibilitymap_count(rel, &visible, NULL);
+	return RelationGetNumberOfBlocks(rel) - visible <= NBuffers / 4;
+}
+
 void
 c360_scan_end(C360Scan *scan)
 {
+	for (int i = 0; i < MAP_PAGES; i++)
+		if (BufferIsValid(scan->map[i]))
+			ReleaseBuffer(scan->map[i]);
 	index_endscan(scan->desc);
 	index_close(scan->index, NoLock);
 }
@@ -942,6 +1101,21 @@ c360_find(C360Store *store, C360Index index, Datum key)
 
 	c360_scan_end(scan);
 	return row;
+}
+
+/* Whether there is one now, whatever the store sees. */
+bool
+c360_is_there(C360Store *store, C360Index index, Datum key)
+{
+	C360Scan   *scan = begin_scan(store, index, 1);
+	bool		found;
+
+	scan->desc->xs_snapshot = SnapshotSelf;
+	c360_scan_again(scan, key);
+	found = c360_scan_next(scan) != NULL;
+	c360_row_done(&scan->row);
+	c360_scan_end(scan);
+	return found;
 }
 
 /* Lets go of a row that was found, and of the page it stands on. */
@@ -1049,6 +1223,8 @@ writable(C360Store *store, C360Table table)
 		return open;
 	old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 	need_table(store, table);
+	if (table_defs[table].lockmode < RowExclusiveLock)
+		LockRelationOid(RelationGetRelid(open->rel), RowExclusiveLock);
 	result = makeNode(ResultRelInfo);
 	InitResultRelInfo(result, open->rel, table + 1, NULL, 0);
 	open->expressions = *require_compiled(table, open->rel);
@@ -1064,6 +1240,20 @@ writable(C360Store *store, C360Table table)
 	open->result = result;
 	MemoryContextSwitchTo(old);
 	return open;
+}
+
+/* Locks a row if it still is what was read and nobody else holds it; never waits. */
+bool
+c360_lock_as_read(C360Store *store, C360Row *row)
+{
+	ItemPointerData tid = row->slot->tts_tid;
+	Relation	rel = writable(store, row->table)->rel;
+	TM_FailureData failure;
+
+	return table_tuple_lock(rel, &tid, store->estate->es_snapshot,
+							row->slot, GetCurrentCommandId(true), LockTupleNoKeyExclusive,
+							LockWaitSkip, TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS,
+							&failure) == TM_Ok;
 }
 
 /*
@@ -1279,6 +1469,15 @@ get(C360Row *row, int column, bool *isnull)
 	return slot_getattr(row->slot, catalog.tables[row->table].attnum[column], isnull);
 }
 
+/* As it is, for fixed types and texts that are only looked at. */
+Datum
+c360_get(C360Row *row, int column)
+{
+	bool		isnull;
+
+	return get(row, column, &isnull);
+}
+
 bool
 c360_is_null(C360Row *row, int column)
 {
@@ -1316,19 +1515,24 @@ c360_get_text(C360Row *row, int column)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
-/* Without a copy of it; false for NULL. */
+/* Without a copy of it. */
+bool
+c360_same_text(Datum text, const char *value)
+{
+	struct varlena *packed = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(text));
+	size_t		length = strlen(value);
+
+	return VARSIZE_ANY_EXHDR(packed) == length && memcmp(VARDATA_ANY(packed), value, length) == 0;
+}
+
+/* False for NULL. */
 bool
 c360_text_is(C360Row *row, int column, const char *value)
 {
 	bool		isnull;
 	Datum		datum = get(row, column, &isnull);
-	text	   *found;
-	size_t		length = strlen(value);
 
-	if (isnull)
-		return false;
-	found = DatumGetTextPP(datum);
-	return VARSIZE_ANY_EXHDR(found) == length && memcmp(VARDATA_ANY(found), value, length) == 0;
+	return !isnull && c360_same_text(datum, value);
 }
 
 bytea *

@@ -22,7 +22,10 @@
 #define C360_CUSTOMER_COLUMNS(X) \
 	X(CUSTOMER, id, INT8OID) \
 	X(CUSTOMER, phone, TEXTOID) \
-	X(CUSTOMER, tier, TEXTOID)
+	X(CUSTOMER, tier, TEXTOID) \
+	X(CUSTOMER, tier_locked, BOOLOID) \
+	X(CUSTOMER, created_at, TIMESTAMPTZOID) \
+	X(CUSTOMER, updated_at, TIMESTAMPTZOID)
 
 #define C360_WALLET_COLUMNS(X) \
 	X(WALLET, customer_id, INT8OID) \
@@ -128,6 +131,33 @@
 	X(LINK, qr_code, TEXTOID) \
 	X(LINK, reason, TEXTOID)
 
+#define C360_ORDER_COLUMNS(X) \
+	X(ORDER, customer_id, INT8OID) \
+	X(ORDER, ordered_at, TIMESTAMPTZOID) \
+	X(ORDER, amount, INT8OID) \
+	X(ORDER, status, TEXTOID)
+
+#define C360_SCORE_COLUMNS(X) \
+	X(SCORE, customer_id, INT8OID) \
+	X(SCORE, monetary, INT8OID) \
+	X(SCORE, frequency, INT4OID) \
+	X(SCORE, last_on, DATEOID) \
+	X(SCORE, next_on, DATEOID) \
+	X(SCORE, r, INT2OID) \
+	X(SCORE, f, INT2OID) \
+	X(SCORE, m, INT2OID) \
+	X(SCORE, segment, TEXTOID)
+
+#define C360_HISTORY_COLUMNS(X) \
+	X(HISTORY, id, INT8OID) \
+	X(HISTORY, customer_id, INT8OID) \
+	X(HISTORY, day, DATEOID) \
+	X(HISTORY, at, TIMESTAMPTZOID) \
+	X(HISTORY, from_segment, TEXTOID) \
+	X(HISTORY, to_segment, TEXTOID) \
+	X(HISTORY, from_tier, TEXTOID) \
+	X(HISTORY, to_tier, TEXTOID)
+
 #define C360_COLUMN_NUMBER(table, column, type) table##_##column,
 enum { C360_CUSTOMER_COLUMNS(C360_COLUMN_NUMBER) };
 enum { C360_WALLET_COLUMNS(C360_COLUMN_NUMBER) };
@@ -137,6 +167,9 @@ enum { C360_USE_COLUMNS(C360_COLUMN_NUMBER) };
 enum { C360_ACTIVITY_COLUMNS(C360_COLUMN_NUMBER) };
 enum { C360_TRANSFER_COLUMNS(C360_COLUMN_NUMBER) };
 enum { C360_LINK_COLUMNS(C360_COLUMN_NUMBER) };
+enum { C360_ORDER_COLUMNS(C360_COLUMN_NUMBER) };
+enum { C360_SCORE_COLUMNS(C360_COLUMN_NUMBER) };
+enum { C360_HISTORY_COLUMNS(C360_COLUMN_NUMBER) };
 
 /* Columns are WALLET_balance, LOT_status and so on. */
 
@@ -150,6 +183,9 @@ typedef enum C360Table
 	C360_ACTIVITIES,
 	C360_TRANSFERS,
 	C360_LINKS,
+	C360_ORDERS,
+	C360_SCORES,				/* of customers, as of their last refresh */
+	C360_SCORE_HISTORY,
 	C360_NTABLES
 } C360Table;
 
@@ -174,6 +210,8 @@ typedef enum C360Index
 	C360_TRANSFER_BY_ID,
 	C360_TRANSFER_BY_SEPAY_ID,
 	C360_LINK_OPEN,				/* by transfer */
+	C360_ORDERS_FOR_SCORING,	/* customer_id, ordered_at, and with them amount, status */
+	C360_SCORE_BY_CUSTOMER,
 	C360_NINDEXES
 } C360Index;
 
@@ -196,6 +234,7 @@ extern bool c360_tables_ready(void);
 /* a store lives for one call of an SQL function */
 extern C360Store *c360_store_open(void);
 extern C360Store *c360_store_open_to_read(void);
+extern C360Store *c360_store_open_as_of_caller(void);
 extern bool c360_store_refresh(C360Store *store);
 extern void c360_store_close(C360Store *store);
 
@@ -210,10 +249,18 @@ extern C360Scan *c360_scan_begin_since(C360Store *store, C360Index index, int64 
 extern C360Scan *c360_scan_begin_suffix(C360Store *store, const char *suffix);
 extern void c360_scan_again(C360Scan *scan, Datum key);
 extern void c360_scan_again_since(C360Scan *scan, int64 key, TimestampTz since);
+extern C360Scan *c360_scan_begin_range(C360Store *store, C360Index index);
+extern C360Scan *c360_scan_begin_entries(C360Store *store, C360Index index);
+extern void c360_scan_again_between(C360Scan *scan, int64 after, int64 upto);
 extern C360Row *c360_scan_next(C360Scan *scan);
+extern bool c360_scan_next_entry(C360Scan *scan);
+extern Datum c360_entry_value(C360Scan *scan, int n);
+extern bool c360_entries_are_cheap(C360Store *store, C360Index index);
+extern bool c360_is_there(C360Store *store, C360Index index, Datum key);
 extern void c360_scan_end(C360Scan *scan);
 extern void c360_row_done(C360Row *row);
 extern C360LockResult c360_lock(C360Store *store, C360Row *row, bool skip_locked);
+extern bool c360_lock_as_read(C360Store *store, C360Row *row);
 
 /* writing: a new row, or a changed copy of a stored one */
 extern C360Row *c360_row_new(C360Store *store, C360Table table);
@@ -225,9 +272,11 @@ extern int64 c360_last_id(C360Table table);
 
 /* columns; text that is read is a copy */
 extern bool c360_is_null(C360Row *row, int column);
+extern Datum c360_get(C360Row *row, int column);
 extern int64 c360_get_int64(C360Row *row, int column);
 extern TimestampTz c360_get_time(C360Row *row, int column);
 extern char *c360_get_text(C360Row *row, int column);
+extern bool c360_same_text(Datum text, const char *value);
 extern bool c360_text_is(C360Row *row, int column, const char *value);
 extern bytea *c360_get_bytea(C360Row *row, int column);
 extern Jsonb *c360_get_jsonb(C360Row *row, int column);
