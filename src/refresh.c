@@ -3,10 +3,11 @@
  *	  Scores customers and writes what differs.
  *
  * Customers come with what they are scored by and what is stored of them
- * (rfm_reader.c), as one snapshot sees it; each is scored as he comes, and
- * written at once if anything differs. What is written does not change what is
- * still to be read, and nothing is kept of a customer: memory does not grow
- * with their number. Who is to be looked at is a range of ids, some ids, all,
+ * (rfm_reader.c), as one snapshot sees it, and each is scored as he comes. Of
+ * those of whom something differs the score and the places of the rows are
+ * kept, up to work_mem, then written, while nothing else is read that would
+ * drive out the pages being written; what is written does not change what is
+ * still to be read. Who is to be looked at is a range of ids, some ids, all,
  * or those who changed since an earlier snapshot (changes.c) or are due by the
  * calendar.
  *
@@ -50,8 +51,9 @@
 #include "rfm_reader.h"
 #include "storage.h"
 
-#define CHUNK			1000	/* customers written before memory is given back, or read as ids */
+#define CHUNK			1000	/* customers written by one store, and ids fetched at a time */
 #define REPORT_EVERY	100000	/* customers */
+#define NO_RULES		0		/* none at all: all customers are to be scored again */
 
 PG_FUNCTION_INFO_V1(c360_rfm_fill_queue);
 PG_FUNCTION_INFO_V1(c360_score_customer);
@@ -80,27 +82,38 @@ typedef struct Segment
 	int64		customers;		/* more or fewer than before, or in all */
 } Segment;
 
-/* What is to be written of a customer. */
+/* What is to be written of a customer, and where his rows were. */
 typedef struct Change
 {
-	bool		score;			/* his score, which may come or go */
-	bool		tier;
-	bool		segment;		/* having none is one */
+	int64		id;
+	C360RfmScore score;
+	C360Tier	from_tier;
+	bool		stored;			/* he has a score */
+	bool		writes_score;	/* which may come or go */
+	bool		writes_tier;
+	bool		moves;			/* to another segment; having none is one */
 	bool		counts;			/* not only next_on differs */
+	ItemPointerData customer_at;
+	ItemPointerData score_at;
 } Change;
 
 typedef struct Run
 {
 	DateADT		today;
+	int64		rules;
 	bool		everybody;
 	int64		examined;
 	int64		changed;
 	HTAB	   *segments;
+	Change	   *changes;		/* to be written, in order of id */
+	int			nchanges;
+	int			size;
+	C360Row    *customer;		/* of the one being written, as they were read */
+	C360Row    *score;
 	Datum		skipped[CHUNK];
 	int			nskipped;
-	C360Store  *store;			/* for writing, or NULL: made anew after every CHUNK customers */
-	int			written;		/* with it */
-	MemoryContext context;		/* of what it writes */
+	C360Store  *store;			/* for writing */
+	MemoryContext context;		/* of one that is written */
 	char	   *actor;
 	char	   *session_user_name;
 } Run;
@@ -120,28 +133,21 @@ same_numbers(C360Row *stored, const C360RfmScore *score)
 		DatumGetDateADT(c360_get(stored, SCORE_last_on)) == score->last_on;
 }
 
-static Change
-compare(const C360RfmCustomer *customer, const C360RfmScore *score)
+static void
+compare(const C360RfmCustomer *customer, Change *change)
 {
+	const C360RfmScore *score = &change->score;
 	C360Row    *stored = customer->score;
-	Change		change = {0};
 
-	change.tier = customer->facts.tier != score->tier;
-	change.segment = (stored != NULL) != score->scored ||
-		(stored != NULL && !c360_text_is(stored, SCORE_segment, score->segment));
-	if (stored != NULL && score->scored)
-	{
-		bool		same = !change.segment && same_numbers(stored, score);
-
-		change.counts = change.tier || !same;
-		change.score = !same || DatumGetDateADT(c360_get(stored, SCORE_next_on)) != score->next_on;
-	}
-	else
-	{
-		change.counts = change.tier || change.segment;
-		change.score = change.segment;
-	}
-	return change;
+	change->stored = stored != NULL;
+	change->writes_tier = customer->facts.tier != score->tier;
+	change->moves = change->stored != score->scored ||
+		(change->stored && !c360_text_is(stored, SCORE_segment, score->segment));
+	change->counts = change->writes_tier || change->moves ||
+		(change->stored && !same_numbers(stored, score));
+	change->writes_score = change->stored && score->scored
+		? change->counts || DatumGetDateADT(c360_get(stored, SCORE_next_on)) != score->next_on
+		: change->moves;
 }
 
 /*
@@ -181,33 +187,20 @@ skip(Run *run, int64 customer_id)
 	run->skipped[run->nskipped++] = Int64GetDatum(customer_id);
 }
 
-static void
-stop_writing(Run *run)
-{
-	if (run->store != NULL)
-		c360_store_close(run->store);
-	run->store = NULL;
-}
-
-static void
-start_writing(Run *run)
-{
-	if (run->store != NULL && run->written++ < CHUNK)
-		return;
-	stop_writing(run);
-	run->store = c360_store_open();
-	run->written = 1;
-}
-
-/* Who writes a score that is not there yet holds its customer. */
+/* Whose score is not there yet: who writes it holds the customer. */
 static bool
-lock(const Run *run, const C360RfmCustomer *customer, const Change *change)
+lock(const Run *run, const Change *change)
 {
-	if ((change->tier || customer->score == NULL) && !c360_lock_as_read(run->store, customer->row))
-		return false;
-	if (customer->score != NULL)
-		return !change->score || c360_lock_as_read(run->store, customer->score);
-	return !change->score || !c360_is_there(run->store, C360_SCORE_BY_CUSTOMER, Int64GetDatum(customer->id));
+	if (change->writes_tier || !change->stored)
+	{
+		c360_row_fetch(run->customer, change->customer_at);
+		if (!c360_lock_as_read(run->store, run->customer))
+			return false;
+	}
+	if (!change->stored)
+		return !c360_is_there(run->store, C360_SCORE_BY_CUSTOMER, Int64GetDatum(change->id));
+	c360_row_fetch(run->score, change->score_at);
+	return !change->writes_score || c360_lock_as_read(run->store, run->score);
 }
 
 static void
@@ -218,19 +211,19 @@ put_name(C360Row *row, int column, const char *name)
 }
 
 static void
-write_history(const Run *run, const C360RfmCustomer *customer, const C360RfmScore *score)
+write_history(const Run *run, const Change *change)
 {
 	C360Row    *row = c360_row_new(run->store, C360_SCORE_HISTORY);
 
 	c360_put_int64(row, HISTORY_id, c360_next_id(run->store, C360_SCORE_HISTORY));
-	c360_put_int64(row, HISTORY_customer_id, customer->id);
+	c360_put_int64(row, HISTORY_customer_id, change->id);
 	c360_put(row, HISTORY_day, DateADTGetDatum(run->today));
 	c360_put_time(row, HISTORY_at, GetCurrentTimestamp());
-	if (customer->score != NULL)
-		c360_put(row, HISTORY_from_segment, c360_get(customer->score, SCORE_segment));
-	put_name(row, HISTORY_to_segment, score->segment);
-	put_name(row, HISTORY_from_tier, c360_tier_name(customer->facts.tier));
-	put_name(row, HISTORY_to_tier, c360_tier_name(score->tier));
+	if (change->stored)
+		c360_put(row, HISTORY_from_segment, c360_get(run->score, SCORE_segment));
+	put_name(row, HISTORY_to_segment, change->score.segment);
+	put_name(row, HISTORY_from_tier, c360_tier_name(change->from_tier));
+	put_name(row, HISTORY_to_tier, c360_tier_name(change->score.tier));
 	c360_insert(run->store, row);
 }
 
@@ -244,18 +237,19 @@ remove_score(int64 customer_id)
 }
 
 static void
-write_score(const Run *run, const C360RfmCustomer *customer, const C360RfmScore *score)
+write_score(const Run *run, const Change *change)
 {
+	const C360RfmScore *score = &change->score;
 	C360Row    *row;
 
 	if (!score->scored)
 	{
-		remove_score(customer->id);
+		remove_score(change->id);
 		return;
 	}
-	row = customer->score != NULL ? c360_row_changed(run->store, customer->score)
+	row = change->stored ? c360_row_changed(run->store, run->score)
 		: c360_row_new(run->store, C360_SCORES);
-	c360_put_int64(row, SCORE_customer_id, customer->id);
+	c360_put_int64(row, SCORE_customer_id, change->id);
 	c360_put_int64(row, SCORE_monetary, score->monetary);
 	c360_put(row, SCORE_frequency, Int32GetDatum((int32) score->frequency));
 	c360_put(row, SCORE_last_on, DateADTGetDatum(score->last_on));
@@ -264,27 +258,27 @@ write_score(const Run *run, const C360RfmCustomer *customer, const C360RfmScore 
 	c360_put(row, SCORE_f, Int16GetDatum(score->f));
 	c360_put(row, SCORE_m, Int16GetDatum(score->m));
 	put_name(row, SCORE_segment, score->segment);
-	if (customer->score != NULL)
-		c360_update(run->store, customer->score, row);
+	if (change->stored)
+		c360_update(run->store, run->score, row);
 	else
 		c360_insert(run->store, row);
 }
 
 static void
-announce_tier(const Run *run, const C360RfmCustomer *customer, const C360RfmScore *score)
+announce_tier(const Run *run, const Change *change)
 {
 	C360Activity activity = {.topic = "customers",.event = "customer.tier_changed",.reference_type = "customer"};
 	C360Json	json = {0};
 
 	c360_json_begin_object(&json, NULL);
-	c360_json_text(&json, "phone", c360_get_text(customer->row, CUSTOMER_phone));
-	c360_json_text(&json, "from", c360_tier_name(customer->facts.tier));
-	c360_json_text(&json, "to", c360_tier_name(score->tier));
+	c360_json_text(&json, "phone", c360_get_text(run->customer, CUSTOMER_phone));
+	c360_json_text(&json, "from", c360_tier_name(change->from_tier));
+	c360_json_text(&json, "to", c360_tier_name(change->score.tier));
 	c360_json_bool(&json, "tier_locked", false);
 	c360_json_text(&json, "reason", "rfm");
-	c360_json_text(&json, "segment", score->segment);
+	c360_json_text(&json, "segment", change->score.segment);
 	c360_json_end_object(&json);
-	activity.customer_id = activity.reference_id = customer->id;
+	activity.customer_id = activity.reference_id = change->id;
 	activity.payload = c360_json_finish(&json);
 	activity.actor = run->actor;
 	activity.session_user_name = run->session_user_name;
@@ -292,45 +286,15 @@ announce_tier(const Run *run, const C360RfmCustomer *customer, const C360RfmScor
 }
 
 static void
-write_tier(const Run *run, const C360RfmCustomer *customer, const C360RfmScore *score)
+write_tier(const Run *run, const Change *change)
 {
-	C360Row    *row = c360_row_changed(run->store, customer->row);
+	C360Row    *row = c360_row_changed(run->store, run->customer);
 
-	put_name(row, CUSTOMER_tier, c360_tier_name(score->tier));
+	put_name(row, CUSTOMER_tier, c360_tier_name(change->score.tier));
 	c360_put_time(row, CUSTOMER_updated_at, GetCurrentTimestamp());
-	c360_update(run->store, customer->row, row);
-	announce_tier(run, customer, score);
+	c360_update(run->store, run->customer, row);
+	announce_tier(run, change);
 }
-
-/* Whether it is written; else he is queued. */
-static bool
-write_change(Run *run, const C360RfmCustomer *customer, const C360RfmScore *score, const Change *change)
-{
-	MemoryContext old;
-	bool		locked;
-
-	start_writing(run);
-	old = MemoryContextSwitchTo(run->context);
-	locked = lock(run, customer, change);
-	if (!locked)
-		skip(run, customer->id);
-	else
-	{
-		if (change->segment || change->tier)
-			write_history(run, customer, score);
-		if (change->score)
-			write_score(run, customer, score);
-		if (change->tier)
-			write_tier(run, customer, score);
-	}
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(run->context);
-	return locked;
-}
-
-/*
- * Segments
- */
 
 static void
 count_segment(Run *run, const char *name, int customers)
@@ -350,14 +314,61 @@ count_stored(Run *run, C360Row *stored, int customers)
 	count_segment(run, name, customers);
 }
 
-/* After all were looked at their numbers are known, else how many more or fewer there are. */
 static void
-count_customer(Run *run, const C360RfmCustomer *customer, const C360RfmScore *score, bool moved)
+write_change(Run *run, const Change *change)
 {
-	if (customer->score != NULL && run->everybody != moved)
-		count_stored(run, customer->score, run->everybody ? 1 : -1);
-	if (score->scored && moved)
-		count_segment(run, score->segment, 1);
+	if (!lock(run, change))
+	{
+		skip(run, change->id);
+		return;
+	}
+	if (change->moves && change->stored)
+		count_stored(run, run->score, -1);
+	if (change->moves && change->score.scored)
+		count_segment(run, change->score.segment, 1);
+	if (change->moves || change->writes_tier)
+		write_history(run, change);
+	if (change->writes_score)
+		write_score(run, change);
+	if (change->writes_tier)
+		write_tier(run, change);
+	run->changed += change->counts;
+}
+
+/* A store keeps the texts that it wrote until it is closed. */
+static void
+write_changes(Run *run)
+{
+	MemoryContext old = CurrentMemoryContext;
+
+	for (int i = 0; i < run->nchanges; i++)
+	{
+		if (i % CHUNK == 0)
+			run->store = c360_store_open();
+		MemoryContextSwitchTo(run->context);
+		write_change(run, &run->changes[i]);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(run->context);
+		if (i % CHUNK == CHUNK - 1 || i == run->nchanges - 1)
+			c360_store_close(run->store);
+	}
+	run->nchanges = 0;
+}
+
+static void
+keep(Run *run, const Change *change)
+{
+	if (run->nchanges == run->size)
+	{
+		if (run->size * 2 * sizeof(Change) > work_mem * (Size) 1024)
+			write_changes(run);
+		else
+		{
+			run->size *= 2;
+			run->changes = repalloc_huge(run->changes, run->size * sizeof(Change));
+		}
+	}
+	run->changes[run->nchanges++] = *change;
 }
 
 /* Rows that add up to them, and to what is there. */
@@ -402,46 +413,65 @@ report(int64 examined)
 static void
 examine(Run *run, const C360RfmCustomer *customer)
 {
-	C360RfmScore score;
 	Change		change;
-	bool		written;
 
-	c360_rfm_score(&customer->facts, run->today, &score);
-	change = compare(customer, &score);
-	written = (change.score || change.tier) && write_change(run, customer, &score, &change);
-	if (run->everybody || (written && change.segment))
-		count_customer(run, customer, &score, written && change.segment);
-	run->changed += written && change.counts;
+	c360_rfm_score(&customer->facts, run->today, &change.score);
+	compare(customer, &change);
+	/* to know how many there are in all */
+	if (run->everybody && change.stored)
+		count_stored(run, customer->score, 1);
+	if (change.writes_score || change.writes_tier)
+	{
+		change.id = customer->id;
+		change.from_tier = customer->facts.tier;
+		change.customer_at = c360_row_place(customer->row);
+		if (change.stored)
+			change.score_at = c360_row_place(customer->score);
+		keep(run, &change);
+	}
 	if (++run->examined % REPORT_EVERY == 0)
 		report(run->examined);
 }
 
 static void
-begin_run(Run *run, DateADT today)
+prepare(Run *run, DateADT today)
 {
 	HASHCTL		control = {.keysize = NAMEDATALEN,.entrysize = sizeof(Segment),.hcxt = CurrentMemoryContext};
 
 	memset(run, 0, sizeof(*run));
 	run->today = today;
 	run->segments = hash_create("c360 segments", 64, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	run->context = AllocSetContextCreate(CurrentMemoryContext, "c360 scores to write", ALLOCSET_DEFAULT_SIZES);
+	run->context = AllocSetContextCreate(CurrentMemoryContext, "c360 score to write", ALLOCSET_DEFAULT_SIZES);
+	run->size = 64;
+	run->changes = palloc(run->size * sizeof(Change));
 	run->actor = c360_actor();
 	run->session_user_name = c360_session_user_name();
 	c360_rfm_use_config();
+	run->rules = c360_rfm_rules();
+}
+
+/* The store that rows are read from. */
+static C360Store *
+begin(Run *run)
+{
+	C360Store  *store = c360_store_open();
+
+	run->customer = c360_row_to_fetch(store, C360_CUSTOMERS);
+	run->score = c360_row_to_fetch(store, C360_SCORES);
+	return store;
 }
 
 static void
-end_run(Run *run)
+finish(Run *run, C360Store *store, C360RfmReader *reader)
 {
-	stop_writing(run);
+	c360_rfm_reader_close(reader);
+	write_changes(run);
+	c360_store_close(store);
 	queue_skipped(run);
 	write_segments(run);
-}
-
-static C360RfmReader *
-open_reader(const Run *run, C360Store *store)
-{
-	return c360_rfm_reader_open(store, c360_rfm_window_start(run->today));
+	/* a trigger may have had us read others, and some customers were scored by them */
+	if (c360_rfm_rules() != run->rules)
+		run->rules = NO_RULES;
 }
 
 static void
@@ -476,17 +506,23 @@ examine_ids(Run *run, C360RfmReader *reader, ArrayType *array)
 }
 
 static void
-examine_everybody(Run *run, C360RfmReader *reader)
+examine_everybody(Run *run)
 {
-	static C360Query empty = {"DELETE FROM c360.rfm_counts", 0};
+	static C360Query empty_queue = {"DELETE FROM c360.rfm_queue", 0};
+	static C360Query empty_counts = {"DELETE FROM c360.rfm_counts", 0};
 	C360RfmCustomer customer;
+	C360RfmReader *reader;
+	C360Store  *store;
 
 	run->everybody = true;
-	/* as the reader sees them: what others add meanwhile is about what he does not see */
-	c360_query_as_of(&empty, GetActiveSnapshot());
-	c360_rfm_read_all(reader);
+	c360_query(&empty_queue, NULL, NULL);
+	store = begin(run);
+	/* as the store sees them: what others add meanwhile is about what it does not see */
+	c360_query_as_of(&empty_counts, GetActiveSnapshot());
+	reader = c360_rfm_reader_open_all(store, c360_rfm_window_start(run->today));
 	while (c360_rfm_read(reader, &customer))
 		examine(run, &customer);
+	finish(run, store, reader);
 }
 
 /* By indexes, whatever the planner knows of the tables; until c360_call() ends. */
@@ -506,14 +542,6 @@ changed_values(Datum *values, Datum since, Datum upto, Datum today)
 	values[1] = upto;
 	values[2] = today;
 	values[3] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-}
-
-static void
-empty_queue(void)
-{
-	static C360Query empty = {"DELETE FROM c360.rfm_queue", 0};
-
-	c360_query(&empty, NULL, NULL);
 }
 
 /* The next ids of those who changed; NULL = that were all. */
@@ -536,15 +564,20 @@ find_changed(Datum *values)
 	return c360_query_open_to_write(&find, values);
 }
 
+/* Found before the store looks, so that it sees what they were found by. */
 static void
-examine_found(Run *run, C360RfmReader *reader, Portal found, SPITupleTable *ids)
+examine_changed(Run *run, Datum *values)
 {
-	bool		isnull;
+	Portal		found = find_changed(values);
+	SPITupleTable *ids = next_found(found);
+	C360Store  *store = begin(run);
+	C360RfmReader *reader = c360_rfm_reader_open(store, c360_rfm_window_start(run->today));
 
 	while (ids != NULL)
 	{
 		for (uint64 i = 0; i < ids->numvals; i++)
 		{
+			bool		isnull;
 			int64		id = DatumGetInt64(SPI_getbinval(ids->vals[i], ids->tupdesc, 1, &isnull));
 
 			examine_range(run, reader, id - 1, id);
@@ -553,6 +586,7 @@ examine_found(Run *run, C360RfmReader *reader, Portal found, SPITupleTable *ids)
 		ids = next_found(found);
 	}
 	SPI_cursor_close(found);
+	finish(run, store, reader);
 }
 
 /*
@@ -573,7 +607,7 @@ static Datum
 result_of(FunctionCallInfo fcinfo, const Run *run)
 {
 	Datum		values[3] = {Int64GetDatum(run->examined), Int64GetDatum(run->changed),
-	Int64GetDatum(c360_rfm_rules())};
+	Int64GetDatum(run->rules)};
 	bool		nulls[3] = {false};
 
 	return row_of(fcinfo, values, nulls);
@@ -609,16 +643,14 @@ score_customers(PG_FUNCTION_ARGS)
 	Run			run;
 
 	SPI_connect();
-	begin_run(&run, PG_GETARG_DATEADT(3));
-	store = c360_store_open();
-	reader = open_reader(&run, store);
+	prepare(&run, PG_GETARG_DATEADT(3));
+	store = begin(&run);
+	reader = c360_rfm_reader_open(store, c360_rfm_window_start(run.today));
 	if (!PG_ARGISNULL(0))
 		examine_ids(&run, reader, PG_GETARG_ARRAYTYPE_P_COPY(0));
 	else
 		examine_range(&run, reader, PG_GETARG_INT64(1), PG_GETARG_INT64(2));
-	end_run(&run);
-	c360_rfm_reader_close(reader);
-	c360_store_close(store);
+	finish(&run, store, reader);
 	SPI_finish();
 	return result_of(fcinfo, &run);
 }
@@ -633,33 +665,18 @@ c360_score_customers(PG_FUNCTION_ARGS)
 static Datum
 score_changed(PG_FUNCTION_ARGS)
 {
-	bool		everybody = PG_ARGISNULL(0);
-	C360RfmReader *reader;
-	Portal		found = NULL;
-	SPITupleTable *ids = NULL;
 	Datum		values[4];
-	C360Store  *store;
 	Run			run;
 
 	SPI_connect();
-	begin_run(&run, PG_GETARG_DATEADT(2));
-	if (everybody)
-		empty_queue();
+	prepare(&run, PG_GETARG_DATEADT(2));
+	if (PG_ARGISNULL(0))
+		examine_everybody(&run);
 	else
 	{
 		changed_values(values, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
-		found = find_changed(values);
-		ids = next_found(found);
+		examine_changed(&run, values);
 	}
-	store = c360_store_open();
-	reader = open_reader(&run, store);
-	if (everybody)
-		examine_everybody(&run, reader);
-	else
-		examine_found(&run, reader, found, ids);
-	end_run(&run);
-	c360_rfm_reader_close(reader);
-	c360_store_close(store);
 	SPI_finish();
 	return result_of(fcinfo, &run);
 }

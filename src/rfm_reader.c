@@ -46,25 +46,13 @@ struct C360RfmReader
 	uint64		next;
 };
 
-C360RfmReader *
-c360_rfm_reader_open(C360Store *store, TimestampTz window_start)
-{
-	C360RfmReader *reader = palloc0(sizeof(C360RfmReader));
-
-	reader->store = store;
-	reader->window_start = window_start;
-	reader->customers = c360_scan_begin_range(store, C360_CUSTOMER_BY_ID);
-	reader->scores = c360_scan_begin_range(store, C360_SCORE_BY_CUSTOMER);
-	reader->entries = c360_scan_begin_entries(store, C360_ORDERS_FOR_SCORING);
-	return reader;
-}
-
 void
 c360_rfm_reader_close(C360RfmReader *reader)
 {
 	if (reader->sorted != NULL)
 		SPI_cursor_close(reader->sorted);
-	c360_scan_end(reader->entries);
+	if (reader->entries != NULL)
+		c360_scan_end(reader->entries);
 	c360_scan_end(reader->scores);
 	c360_scan_end(reader->customers);
 	pfree(reader);
@@ -74,21 +62,12 @@ c360_rfm_reader_close(C360RfmReader *reader)
  * Orders
  */
 
-static void
-take_order(Order *order, Datum customer_id, Datum at, Datum amount, Datum status)
-{
-	order->customer_id = DatumGetInt64(customer_id);
-	order->at = DatumGetTimestampTz(at);
-	order->amount = DatumGetInt64(amount);
-	order->cancelled = c360_same_text(status, "cancelled");
-	order->returned = c360_same_text(status, "returned");
-}
+enum { VALUE_customer_id, VALUE_ordered_at, VALUE_amount, VALUE_status, NVALUES };
 
 static bool
-next_sorted(C360RfmReader *reader)
+next_sorted(C360RfmReader *reader, Datum *values)
 {
 	HeapTuple	tuple;
-	Datum		values[4];
 	bool		isnull;
 
 	if (reader->fetched == NULL || reader->next == reader->fetched->numvals)
@@ -101,29 +80,27 @@ next_sorted(C360RfmReader *reader)
 			return false;
 	}
 	tuple = reader->fetched->vals[reader->next++];
-	for (int i = 0; i < lengthof(values); i++)
+	for (int i = 0; i < NVALUES; i++)
 		values[i] = SPI_getbinval(tuple, reader->fetched->tupdesc, i + 1, &isnull);
-	take_order(&reader->order, values[0], values[1], values[2], values[3]);
 	return true;
 }
 
 static void
 next_order(C360RfmReader *reader)
 {
-	C360Scan   *entries = reader->entries;
+	Order	   *order = &reader->order;
+	Datum		values[NVALUES];
 
-	if (reader->sorted != NULL)
+	if (!(reader->sorted != NULL ? next_sorted(reader, values) : c360_entries_next(reader->entries, values)))
 	{
-		if (next_sorted(reader))
-			return;
-	}
-	else if (c360_scan_next_entry(entries))
-	{
-		take_order(&reader->order, c360_entry_value(entries, 1), c360_entry_value(entries, 2),
-				   c360_entry_value(entries, 3), c360_entry_value(entries, 4));
+		order->customer_id = PG_INT64_MAX;
 		return;
 	}
-	reader->order.customer_id = PG_INT64_MAX;
+	order->customer_id = DatumGetInt64(values[VALUE_customer_id]);
+	order->at = DatumGetTimestampTz(values[VALUE_ordered_at]);
+	order->amount = DatumGetInt64(values[VALUE_amount]);
+	order->cancelled = c360_same_text(values[VALUE_status], "cancelled");
+	order->returned = c360_same_text(values[VALUE_status], "returned");
 }
 
 /* Those that are cancelled count nowhere, returned ones neither for frequency nor for money. */
@@ -166,7 +143,29 @@ begin(C360RfmReader *reader)
 	next_order(reader);
 }
 
-/* Customers above after and up to upto. */
+static C360RfmReader *
+new_reader(C360Store *store, TimestampTz window_start)
+{
+	C360RfmReader *reader = palloc0(sizeof(C360RfmReader));
+
+	reader->store = store;
+	reader->window_start = window_start;
+	return reader;
+}
+
+/* To read ranges of customers. */
+C360RfmReader *
+c360_rfm_reader_open(C360Store *store, TimestampTz window_start)
+{
+	C360RfmReader *reader = new_reader(store, window_start);
+
+	reader->customers = c360_scan_begin_range(store, C360_CUSTOMER_BY_ID);
+	reader->scores = c360_scan_begin_range(store, C360_SCORE_BY_CUSTOMER);
+	reader->entries = c360_entries_begin_range(store, C360_ORDERS_FOR_SCORING);
+	return reader;
+}
+
+/* Those above after and up to upto. */
 void
 c360_rfm_read_range(C360RfmReader *reader, int64 after, int64 upto)
 {
@@ -176,22 +175,22 @@ c360_rfm_read_range(C360RfmReader *reader, int64 after, int64 upto)
 	begin(reader);
 }
 
-/* All; connected to SPI. */
-void
-c360_rfm_read_all(C360RfmReader *reader)
+/* To read all customers; connected to SPI. */
+C360RfmReader *
+c360_rfm_reader_open_all(C360Store *store, TimestampTz window_start)
 {
 	static C360Query sorted = {"SELECT customer_id, ordered_at, amount, status FROM c360.customer_orders "
 	"ORDER BY customer_id", 0};
+	C360RfmReader *reader = new_reader(store, window_start);
 
-	if (c360_entries_are_cheap(reader->store, C360_ORDERS_FOR_SCORING))
-	{
-		c360_rfm_read_range(reader, PG_INT64_MIN, PG_INT64_MAX);
-		return;
-	}
-	c360_scan_again_between(reader->customers, PG_INT64_MIN, PG_INT64_MAX);
-	c360_scan_again_between(reader->scores, PG_INT64_MIN, PG_INT64_MAX);
-	reader->sorted = c360_query_open(&sorted, NULL);
+	reader->customers = c360_scan_begin_all(store, C360_CUSTOMER_BY_ID);
+	reader->scores = c360_scan_begin_all(store, C360_SCORE_BY_CUSTOMER);
+	if (c360_entries_are_cheap(store, C360_ORDERS_FOR_SCORING))
+		reader->entries = c360_entries_begin_all(store, C360_ORDERS_FOR_SCORING);
+	else
+		reader->sorted = c360_query_open(&sorted, NULL);
 	begin(reader);
+	return reader;
 }
 
 /* The next customer, whose rows are good until the one after him; false = none is left. */

@@ -21,8 +21,8 @@ typedef struct C360RfmCustomer
 typedef struct C360RfmReader C360RfmReader;
 
 extern C360RfmReader *c360_rfm_reader_open(C360Store *store, TimestampTz window_start);
+extern C360RfmReader *c360_rfm_reader_open_all(C360Store *store, TimestampTz window_start);
 extern void c360_rfm_read_range(C360RfmReader *reader, int64 after, int64 upto);
-extern void c360_rfm_read_all(C360RfmReader *reader);
 extern bool c360_rfm_read(C360RfmReader *reader, C360RfmCustomer *customer);
 extern void c360_rfm_reader_close(C360RfmReader *reader);
 

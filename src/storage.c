@@ -459,7 +459,7 @@ check_entries(const KnownIndex *def, Oid relid)
 	while (def->entries[n] >= 0 && n < index->rd_index->indnatts &&
 		   index->rd_index->indkey.values[n] == catalog.tables[def->table].attnum[def->entries[n]])
 		n++;
-	if (def->entries[n] >= 0)
+	if (def->entries[n] >= 0 || n < index->rd_index->indnatts)
 		not_usable(psprintf("Index c360.%s is on other columns.", def->name));
 	index_close(index, AccessShareLock);
 }
@@ -955,13 +955,26 @@ c360_scan_begin_range(C360Store *store, C360Index index)
 	return scan;
 }
 
+static C360Scan *
+only_entries(C360Scan *scan)
+{
+	scan->desc->xs_want_itup = true;
+	return scan;
+}
+
 /* The same, but what the entries of the index hold is all that is asked for. */
 C360Scan *
-c360_scan_begin_entries(C360Store *store, C360Index index)
+c360_entries_begin_range(C360Store *store, C360Index index)
 {
-	C360Scan   *scan = c360_scan_begin_range(store, index);
+	return only_entries(c360_scan_begin_range(store, index));
+}
 
-	scan->desc->xs_want_itup = true;
+C360Scan *
+c360_entries_begin_all(C360Store *store, C360Index index)
+{
+	C360Scan   *scan = only_entries(begin_scan(store, index, 0));
+
+	rescan(scan, NULL, 0);
 	return scan;
 }
 
@@ -1039,12 +1052,13 @@ entry_is_visible(C360Scan *scan, ItemPointer tid)
 	return true;
 }
 
-/* False at the end, again and again; c360_entry_value() then tells of the entry. */
+/* Its columns, none of them NULL, good until the next; false at the end, again and again. */
 bool
-c360_scan_next_entry(C360Scan *scan)
+c360_entries_next(C360Scan *scan, Datum *values)
 {
 	MemoryContext old = MemoryContextSwitchTo(scan->store->estate->es_query_cxt);
 	ItemPointer tid = NULL;
+	bool		isnull;
 
 	while (!scan->ended)
 	{
@@ -1055,16 +1069,9 @@ c360_scan_next_entry(C360Scan *scan)
 		scan->ended = tid == NULL;
 	}
 	MemoryContextSwitchTo(old);
+	for (int i = 0; !scan->ended && i < scan->index->rd_att->natts; i++)
+		values[i] = index_getattr(scan->desc->xs_itup, i + 1, scan->desc->xs_itupdesc, &isnull);
 	return !scan->ended;
-}
-
-/* Column n of the index, from 1 on; none of them is NULL. Good until the next entry. */
-Datum
-c360_entry_value(C360Scan *scan, int n)
-{
-	bool		isnull;
-
-	return index_getattr(scan->desc->xs_itup, n, scan->desc->xs_itupdesc, &isnull);
 }
 
 /*
@@ -1123,6 +1130,35 @@ void
 c360_row_done(C360Row *row)
 {
 	ExecClearTuple(row->slot);
+}
+
+/* Where a row was found. */
+ItemPointerData
+c360_row_place(const C360Row *row)
+{
+	return row->slot->tts_tid;
+}
+
+C360Row *
+c360_row_to_fetch(C360Store *store, C360Table table)
+{
+	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
+	C360Row    *row = palloc(sizeof(C360Row));
+
+	init_row(row, store, table, table_slot_callbacks(need_table(store, table)));
+	MemoryContextSwitchTo(old);
+	return row;
+}
+
+/* The row that the same store found there: while it is open the row stays. */
+void
+c360_row_fetch(C360Row *row, ItemPointerData place)
+{
+	C360Store  *store = row->store;
+
+	if (!table_tuple_fetch_row_version(need_table(store, row->table), &place, store->estate->es_snapshot,
+									   row->slot))
+		elog(ERROR, "a row of c360.%s is gone", table_defs[row->table].name);
 }
 
 static void
@@ -1513,16 +1549,6 @@ c360_get_text(C360Row *row, int column)
 	Datum		value = get(row, column, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
-}
-
-/* Without a copy of it. */
-bool
-c360_same_text(Datum text, const char *value)
-{
-	struct varlena *packed = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(text));
-	size_t		length = strlen(value);
-
-	return VARSIZE_ANY_EXHDR(packed) == length && memcmp(VARDATA_ANY(packed), value, length) == 0;
 }
 
 /* False for NULL. */

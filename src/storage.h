@@ -11,6 +11,8 @@
 
 #include "postgres.h"
 
+#include "fmgr.h"
+#include "storage/itemptr.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
@@ -250,15 +252,18 @@ extern C360Scan *c360_scan_begin_suffix(C360Store *store, const char *suffix);
 extern void c360_scan_again(C360Scan *scan, Datum key);
 extern void c360_scan_again_since(C360Scan *scan, int64 key, TimestampTz since);
 extern C360Scan *c360_scan_begin_range(C360Store *store, C360Index index);
-extern C360Scan *c360_scan_begin_entries(C360Store *store, C360Index index);
+extern C360Scan *c360_entries_begin_all(C360Store *store, C360Index index);
+extern C360Scan *c360_entries_begin_range(C360Store *store, C360Index index);
 extern void c360_scan_again_between(C360Scan *scan, int64 after, int64 upto);
 extern C360Row *c360_scan_next(C360Scan *scan);
-extern bool c360_scan_next_entry(C360Scan *scan);
-extern Datum c360_entry_value(C360Scan *scan, int n);
+extern bool c360_entries_next(C360Scan *scan, Datum *values);
 extern bool c360_entries_are_cheap(C360Store *store, C360Index index);
 extern bool c360_is_there(C360Store *store, C360Index index, Datum key);
 extern void c360_scan_end(C360Scan *scan);
 extern void c360_row_done(C360Row *row);
+extern ItemPointerData c360_row_place(const C360Row *row);
+extern C360Row *c360_row_to_fetch(C360Store *store, C360Table table);
+extern void c360_row_fetch(C360Row *row, ItemPointerData place);
 extern C360LockResult c360_lock(C360Store *store, C360Row *row, bool skip_locked);
 extern bool c360_lock_as_read(C360Store *store, C360Row *row);
 
@@ -276,7 +281,6 @@ extern Datum c360_get(C360Row *row, int column);
 extern int64 c360_get_int64(C360Row *row, int column);
 extern TimestampTz c360_get_time(C360Row *row, int column);
 extern char *c360_get_text(C360Row *row, int column);
-extern bool c360_same_text(Datum text, const char *value);
 extern bool c360_text_is(C360Row *row, int column, const char *value);
 extern bytea *c360_get_bytea(C360Row *row, int column);
 extern Jsonb *c360_get_jsonb(C360Row *row, int column);
@@ -286,5 +290,15 @@ extern void c360_put_int64(C360Row *row, int column, int64 value);
 extern void c360_put_time(C360Row *row, int column, TimestampTz value);
 extern void c360_put_jsonb(C360Row *row, int column, const Jsonb *value);
 extern void c360_put_text(C360Row *row, int column, const char *value);
+
+/* Without a copy of it. */
+static inline bool
+c360_same_text(Datum text, const char *value)
+{
+	struct varlena *packed = PG_DETOAST_DATUM_PACKED(text);
+	size_t		length = strlen(value);
+
+	return VARSIZE_ANY_EXHDR(packed) == length && memcmp(VARDATA_ANY(packed), value, length) == 0;
+}
 
 #endif							/* C360_STORAGE_H */
