@@ -118,6 +118,13 @@ typedef struct Run
 	char	   *session_user_name;
 } Run;
 
+static void
+require(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	if (PG_ARGISNULL(n))
+		c360_missing_argument(name);
+}
+
 /*
  * Comparing
  */
@@ -535,12 +542,16 @@ plan_for_few(void)
 		(void) set_config_option(methods[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
+static const char *const changed_arguments[] = {"since", "upto", "today"};
+
 static void
-changed_values(Datum *values, Datum since, Datum upto, Datum today)
+changed_values(FunctionCallInfo fcinfo, Datum *values)
 {
-	values[0] = since;
-	values[1] = upto;
-	values[2] = today;
+	for (int i = 0; i < lengthof(changed_arguments); i++)
+	{
+		require(fcinfo, i, changed_arguments[i]);
+		values[i] = PG_GETARG_DATUM(i);
+	}
 	values[3] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 }
 
@@ -620,7 +631,7 @@ fill_queue(PG_FUNCTION_ARGS)
 	CHANGED_ARGUMENTS};
 	Datum		values[4];
 
-	changed_values(values, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+	changed_values(fcinfo, values);
 	plan_for_few();
 	SPI_connect();
 	c360_query(&insert, values, NULL);
@@ -642,6 +653,12 @@ score_customers(PG_FUNCTION_ARGS)
 	C360Store  *store;
 	Run			run;
 
+	if (PG_ARGISNULL(0))
+	{
+		require(fcinfo, 1, "after");
+		require(fcinfo, 2, "upto");
+	}
+	require(fcinfo, 3, "today");
 	SPI_connect();
 	prepare(&run, PG_GETARG_DATEADT(3));
 	store = begin(&run);
@@ -668,13 +685,14 @@ score_changed(PG_FUNCTION_ARGS)
 	Datum		values[4];
 	Run			run;
 
+	require(fcinfo, 2, "today");
 	SPI_connect();
 	prepare(&run, PG_GETARG_DATEADT(2));
 	if (PG_ARGISNULL(0))
 		examine_everybody(&run);
 	else
 	{
-		changed_values(values, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
+		changed_values(fcinfo, values);
 		examine_changed(&run, values);
 	}
 	SPI_finish();
@@ -732,8 +750,7 @@ c360_score_customer(PG_FUNCTION_ARGS)
 Datum
 c360_report_progress(PG_FUNCTION_ARGS)
 {
-	if (PG_ARGISNULL(0))
-		c360_missing_argument("progress");
+	require(fcinfo, 0, "progress");
 	PreventCommandIfReadOnly("c360_report_progress");
 	pgstat_report_activity(STATE_RUNNING, text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	PG_RETURN_VOID();

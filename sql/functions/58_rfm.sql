@@ -43,7 +43,7 @@ COMMENT ON FUNCTION @extschema@.c360_score_customers(bigint[], bigint, bigint, d
 
 ids: whom; NULL = those with ids above after and up to upto. today: the shop''s day.
 Answer: customers looked at, how many changed, and the rules that they were scored by, as c360_rfm_config_version() names them.
-Errors: 25006 read only; 55000 not installed, rules_incomplete.';
+Errors: 22004 missing_argument; 25006 read only; 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_score_changed(since pg_snapshot, upto pg_snapshot, today date,
     OUT examined bigint, OUT changed bigint, OUT rules bigint)
@@ -54,7 +54,7 @@ COMMENT ON FUNCTION @extschema@.c360_score_changed(pg_snapshot, pg_snapshot, dat
 
 since: of the last run; NULL = all customers. upto: of this one. today: the shop''s day.
 Answer: as c360_score_customers().
-Errors: 25006 read only; 55000 not installed, rules_incomplete.';
+Errors: 22004 missing_argument; 25006 read only; 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_report_progress(progress text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -68,13 +68,13 @@ Errors: 22004 NULL; 25006 read only.';
 -- What touches the tables of a run.
 
 CREATE FUNCTION @extschema@.c360_rfm_fill_queue(since pg_snapshot, upto pg_snapshot, today date) RETURNS void
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'c360_rfm_fill_queue';
 COMMENT ON FUNCTION @extschema@.c360_rfm_fill_queue(pg_snapshot, pg_snapshot, date) IS
 'Internal: queues the customers whose score may have changed.
 
 since: of the last run. upto: of this one. today: the shop''s day.
-Errors: 25006 read only; 55000 not installed.';
+Errors: 22004 missing_argument; 25006 read only; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_rfm_queue_end(emptied boolean) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
