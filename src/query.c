@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include "utils/guc.h"
+
 #include "query.h"
 
 static void
@@ -21,6 +23,14 @@ prepare(C360Query *query)
 	if (plan == NULL || SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not prepare \"%s\"", query->text);
 	query->plan = plan;
+}
+
+/* Until c360_call() ends: to be called before a statement is planned. */
+void
+c360_plan_without(const char *const *methods)
+{
+	for (; *methods != NULL; methods++)
+		(void) set_config_option(*methods, "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 /* A cursor over its rows, for those that are many; no value is NULL. */

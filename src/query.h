@@ -19,6 +19,7 @@ typedef struct C360Query
 	SPIPlanPtr	plan;
 } C360Query;
 
+extern void c360_plan_without(const char *const *methods);
 /* Runs it; with rows to read the caller has connected to SPI. */
 extern Portal c360_query_open(C360Query *query, Datum *values);
 extern Portal c360_query_open_to_write(C360Query *query, Datum *values);

@@ -34,7 +34,6 @@
 #include "utils/array.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -102,6 +101,7 @@ typedef struct Run
 	DateADT		today;
 	int64		rules;
 	bool		everybody;
+	bool		adds_up;		/* the rows that count segments */
 	int64		examined;
 	int64		changed;
 	HTAB	   *segments;
@@ -378,11 +378,16 @@ keep(Run *run, const Change *change)
 	run->changes[run->nchanges++] = *change;
 }
 
-/* Rows that add up to them, and to what is there. */
+/* Rows beside those that are there, or in their place; they add up. */
 static void
 write_segments(const Run *run)
 {
 	static C360Query insert = {"INSERT INTO c360.rfm_counts (segment, customers) SELECT * FROM unnest($1, $2)",
+	2, {TEXTARRAYOID, INT8ARRAYOID}};
+	static C360Query replace = {"WITH gone AS (DELETE FROM c360.rfm_counts RETURNING segment, customers) "
+		"INSERT INTO c360.rfm_counts (segment, customers) SELECT n.segment, sum(n.customers) "
+		"FROM (TABLE gone UNION ALL SELECT * FROM unnest($1, $2)) AS n (segment, customers) "
+		"GROUP BY n.segment HAVING sum(n.customers) <> 0",
 	2, {TEXTARRAYOID, INT8ARRAYOID}};
 	long		size = hash_get_num_entries(run->segments);
 	Datum	   *names = palloc(sizeof(Datum) * (size + 1));
@@ -399,11 +404,12 @@ write_segments(const Run *run)
 			names[count] = CStringGetTextDatum(segment->name);
 			customers[count++] = Int64GetDatum(segment->customers);
 		}
-	if (count == 0)
-		return;
 	values[0] = array_of(TEXTOID, names, count);
 	values[1] = array_of(INT8OID, customers, count);
-	c360_query(&insert, values, NULL);
+	if (run->adds_up)
+		c360_query(&replace, values, NULL);
+	else if (count > 0)
+		c360_query(&insert, values, NULL);
 }
 
 /*
@@ -532,15 +538,8 @@ examine_everybody(Run *run)
 	finish(run, store, reader);
 }
 
-/* By indexes, whatever the planner knows of the tables; until c360_call() ends. */
-static void
-plan_for_few(void)
-{
-	static const char *const methods[] = {"jit", "enable_seqscan"};
-
-	for (int i = 0; i < lengthof(methods); i++)
-		(void) set_config_option(methods[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-}
+/* By indexes, whatever the planner knows of the tables. */
+static const char *const by_index[] = {"jit", "enable_seqscan", NULL};
 
 static const char *const changed_arguments[] = {"since", "upto", "today"};
 
@@ -571,7 +570,7 @@ find_changed(Datum *values)
 		CHANGED_CUSTOMERS "UNION SELECT customer_id FROM taken ORDER BY 1",
 	CHANGED_ARGUMENTS};
 
-	plan_for_few();
+	c360_plan_without(by_index);
 	return c360_query_open_to_write(&find, values);
 }
 
@@ -632,7 +631,7 @@ fill_queue(PG_FUNCTION_ARGS)
 	Datum		values[4];
 
 	changed_values(fcinfo, values);
-	plan_for_few();
+	c360_plan_without(by_index);
 	SPI_connect();
 	c360_query(&insert, values, NULL);
 	SPI_finish();
@@ -693,6 +692,7 @@ score_changed(PG_FUNCTION_ARGS)
 	else
 	{
 		changed_values(fcinfo, values);
+		run.adds_up = true;
 		examine_changed(&run, values);
 	}
 	SPI_finish();

@@ -175,12 +175,13 @@ c360_rfm_read_range(C360RfmReader *reader, int64 after, int64 upto)
 	begin(reader);
 }
 
-/* To read all customers; connected to SPI. */
+/* To read all customers; in c360_call() and connected to SPI. */
 C360RfmReader *
 c360_rfm_reader_open_all(C360Store *store, TimestampTz window_start)
 {
 	static C360Query sorted = {"SELECT customer_id, ordered_at, amount, status FROM c360.customer_orders "
 	"ORDER BY customer_id", 0};
+	static const char *const by_sort[] = {"enable_indexscan", "enable_indexonlyscan", NULL};
 	C360RfmReader *reader = new_reader(store, window_start);
 
 	reader->customers = c360_scan_begin_all(store, C360_CUSTOMER_BY_ID);
@@ -188,7 +189,10 @@ c360_rfm_reader_open_all(C360Store *store, TimestampTz window_start)
 	if (c360_entries_are_cheap(store, C360_ORDERS_FOR_SCORING))
 		reader->entries = c360_entries_begin_all(store, C360_ORDERS_FOR_SCORING);
 	else
+	{
+		c360_plan_without(by_sort);
 		reader->sorted = c360_query_open(&sorted, NULL);
+	}
 	begin(reader);
 	return reader;
 }

@@ -177,7 +177,10 @@ for my $way ('VACUUM c360.customer_orders', 'UPDATE c360.customer_orders SET amo
     }
     $node->safe_psql('shop', $way);
     $node->safe_psql('shop', q{DELETE FROM c360.customer_rfm WHERE customer_id % 2 = 0; UPDATE c360.customers SET tier = 'silver' WHERE tier <> 'blacklist' AND NOT tier_locked});
+    my $scans = q{SELECT seq_scan FROM pg_stat_user_tables WHERE relid = 'c360.customer_orders'::regclass};
+    my $before = $node->safe_psql('shop', $scans);
     $node->safe_psql('shop', "SELECT FROM c360_refresh_rfm_on(true, '$day')");
+    is($node->safe_psql('shop', $scans) - $before, $way =~ /UPDATE/ ? 1 : 0, $way =~ /UPDATE/ ? 'orders are read as they lie' : 'orders are read by the index');
     is_right("a full run after $way");
     is((split /\|/, refresh(1))[1], 0, 'and another one finds nothing to change');
 }
