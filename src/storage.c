@@ -28,6 +28,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
+#include "access/visibilitymap.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
@@ -45,7 +46,9 @@
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
 #include "rewrite/rewriteHandler.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "storage/predicate.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -61,6 +64,11 @@
 
 #define MAX_COLUMNS 24
 
+/* Pages of the visibility map that a scan keeps; each is for some 250 MB of rows. */
+#define MAP_PAGES		16
+#define ROW_PAGES_OF_MAP_PAGE \
+	((BLCKSZ - MAXALIGN(SizeOfPageHeaderData)) * BITS_PER_BYTE / BITS_PER_HEAPBLOCK)
+
 typedef struct KnownColumn
 {
 	const char *name;
@@ -72,7 +80,7 @@ typedef struct KnownTable
 	const char *name;
 	const KnownColumn *columns;
 	int			ncolumns;
-	LOCKMODE	lockmode;
+	LOCKMODE	lockmode;		/* taken when first needed; writing takes RowExclusiveLock */
 	bool		has_identity;	/* column 0 is its identity */
 	const int  *updated;		/* columns that c360 changes, -1 at the end */
 } KnownTable;
@@ -82,6 +90,7 @@ typedef struct KnownIndex
 	const char *name;
 	C360Table	table;
 	RegProcedure equal;			/* of the first key column */
+	const int  *entries;		/* the columns that its entries are read for, -1 at the end; or NULL */
 } KnownIndex;
 
 #define COLUMN_DEF(table, column, type) {#column, type},
@@ -94,9 +103,13 @@ static const KnownColumn activity_columns[] = {C360_ACTIVITY_COLUMNS(COLUMN_DEF)
 static const KnownColumn transfer_columns[] = {C360_TRANSFER_COLUMNS(COLUMN_DEF)};
 static const KnownColumn link_columns[] = {C360_LINK_COLUMNS(COLUMN_DEF)};
 static const KnownColumn ticket_columns[] = {C360_TICKET_COLUMNS(COLUMN_DEF)};
-static const KnownColumn history_columns[] = {C360_HISTORY_COLUMNS(COLUMN_DEF)};
+static const KnownColumn ticket_history_columns[] = {C360_TICKET_HISTORY_COLUMNS(COLUMN_DEF)};
+static const KnownColumn order_columns[] = {C360_ORDER_COLUMNS(COLUMN_DEF)};
+static const KnownColumn score_columns[] = {C360_SCORE_COLUMNS(COLUMN_DEF)};
+static const KnownColumn score_history_columns[] = {C360_SCORE_HISTORY_COLUMNS(COLUMN_DEF)};
 
 static const int no_updates[] = {-1};
+static const int customer_updates[] = {CUSTOMER_tier, CUSTOMER_updated_at, -1};
 static const int wallet_updates[] = {
 	WALLET_balance, WALLET_virtual_balance, WALLET_total_deposited,
 	WALLET_total_withdrawn, WALLET_total_virtual_issued, WALLET_total_virtual_used,
@@ -109,10 +122,14 @@ static const int transfer_updates[] = {
 	TRANSFER_next_attempt_at, TRANSFER_decided_at, TRANSFER_given_up_at, -1
 };
 static const int link_updates[] = {LINK_unlinked_at, LINK_unlinked_by, LINK_reason, -1};
+static const int score_updates[] = {
+	SCORE_monetary, SCORE_frequency, SCORE_last_on, SCORE_next_on, SCORE_r, SCORE_f, SCORE_m,
+	SCORE_segment, -1
+};
 
 static const KnownTable table_defs[C360_NTABLES] = {
 	[C360_CUSTOMERS] = {"customers", customer_columns, lengthof(customer_columns),
-	AccessShareLock, false, no_updates},
+	AccessShareLock, false, customer_updates},
 	[C360_WALLETS] = {"customer_wallets", wallet_columns, lengthof(wallet_columns),
 	RowExclusiveLock, false, wallet_updates},
 	[C360_LOTS] = {"virtual_credits", lot_columns, lengthof(lot_columns),
@@ -129,9 +146,17 @@ static const KnownTable table_defs[C360_NTABLES] = {
 	RowExclusiveLock, true, link_updates},
 	[C360_TICKETS] = {"customer_tickets", ticket_columns, lengthof(ticket_columns),
 	RowExclusiveLock, true, no_updates},
-	[C360_HISTORY] = {"ticket_history", history_columns, lengthof(history_columns),
+	[C360_TICKET_HISTORY] = {"ticket_history", ticket_history_columns, lengthof(ticket_history_columns),
+	RowExclusiveLock, true, no_updates},
+	[C360_ORDERS] = {"customer_orders", order_columns, lengthof(order_columns),
+	AccessShareLock, false, no_updates},
+	[C360_SCORES] = {"customer_rfm", score_columns, lengthof(score_columns),
+	AccessShareLock, false, score_updates},
+	[C360_SCORE_HISTORY] = {"rfm_history", score_history_columns, lengthof(score_history_columns),
 	RowExclusiveLock, true, no_updates},
 };
+
+static const int scoring_entries[] = {ORDER_customer_id, ORDER_ordered_at, ORDER_amount, ORDER_status, -1};
 
 static const KnownIndex index_defs[C360_NINDEXES] = {
 	[C360_CUSTOMER_BY_ID] = {"customers_pkey", C360_CUSTOMERS, F_INT8EQ},
@@ -158,17 +183,29 @@ static const KnownIndex index_defs[C360_NINDEXES] = {
 	[C360_TICKET_BY_CODE] = {"customer_tickets_ticket_code_key", C360_TICKETS, F_TEXTEQ},
 	[C360_TICKETS_BY_ORDER] = {"customer_tickets_order_code_idx", C360_TICKETS, F_TEXTEQ},
 	[C360_TICKET_OF_ORDER] = {"customer_tickets_order_key", C360_TICKETS, F_TEXTEQ},
+	[C360_ORDERS_FOR_SCORING] = {"customer_orders_scoring_idx", C360_ORDERS, F_INT8EQ,
+	scoring_entries},
+	[C360_SCORE_BY_CUSTOMER] = {"customer_rfm_pkey", C360_SCORES, F_INT8EQ},
 };
 
 /* The foreign keys that need no check here; see the head of this file. */
 static const char *const own_foreign_keys[] = {
+	"balance_customer_info_customer_id_fkey",
 	"balance_history_differences_bank_transaction_id_fkey",
 	"bank_links_bank_transaction_id_fkey",
 	"bank_links_customer_id_fkey",
 	"customer_activities_customer_id_fkey",
+	"customer_notes_customer_id_fkey",
+	"customer_order_totals_customer_id_fkey",
+	"customer_orders_customer_id_fkey",
+	"customer_phones_customer_id_fkey",
 	"customer_tickets_customer_id_fkey",
 	"customer_wallets_customer_id_fkey",
+	"fraud_flags_customer_id_fkey",
+	"fraud_rechecks_customer_id_fkey",
+	"fraud_snoozes_customer_id_fkey",
 	"pending_customer_matches_bank_transaction_id_fkey",
+	"pending_customer_matches_resolved_customer_id_fkey",
 	"virtual_credits_customer_id_fkey",
 	"virtual_credit_uses_credit_id_fkey",
 	"virtual_credit_uses_transaction_id_fkey",
@@ -255,6 +292,7 @@ struct C360Scan
 	Relation	index;
 	IndexScanDesc desc;
 	bool		ended;			/* a btree scan would begin again */
+	Buffer		map[MAP_PAGES]; /* of entries: pages of the visibility map, as they come */
 	C360Row		row;
 };
 
@@ -425,6 +463,20 @@ find_table(Oid schema, const KnownTable *def, TableInfo *info)
 }
 
 static void
+check_entries(const KnownIndex *def, Oid relid)
+{
+	Relation	index = index_open(relid, AccessShareLock);
+	int			n = 0;
+
+	while (def->entries[n] >= 0 && n < index->rd_index->indnatts &&
+		   index->rd_index->indkey.values[n] == catalog.tables[def->table].attnum[def->entries[n]])
+		n++;
+	if (def->entries[n] >= 0 || n < index->rd_index->indnatts)
+		not_usable(psprintf("Index c360.%s is on other columns.", def->name));
+	index_close(index, AccessShareLock);
+}
+
+static void
 find_index(Oid schema, C360Index index)
 {
 	const KnownIndex *def = &index_defs[index];
@@ -435,6 +487,8 @@ find_index(Oid schema, C360Index index)
 		not_usable(psprintf("Index c360.%s is missing.", def->name));
 	if (!get_index_isvalid(catalog.indexes[index]))
 		not_usable(psprintf("Index c360.%s is not valid: REINDEX it.", def->name));
+	if (def->entries != NULL)
+		check_entries(def, catalog.indexes[index]);
 }
 
 static void
@@ -637,10 +691,8 @@ require_compiled(C360Table table, Relation rel)
  */
 
 static void
-see_now(C360Store *store)
+see(C360Store *store, Snapshot now)
 {
-	Snapshot	now = GetTransactionSnapshot();
-
 	store->completions = now->snapXactCompletionCount;
 	PushActiveSnapshot(now);
 	store->estate->es_snapshot = GetActiveSnapshot();
@@ -648,7 +700,7 @@ see_now(C360Store *store)
 }
 
 static C360Store *
-open_store(bool to_read)
+open_store(bool to_read, bool as_of_caller)
 {
 	EState	   *estate;
 	MemoryContext old;
@@ -663,7 +715,7 @@ open_store(bool to_read)
 	c360_init_range_table(estate, C360_NTABLES);
 	c360_init_recheck(&store->recheck, estate);
 	AfterTriggerBeginQuery();
-	see_now(store);
+	see(store, as_of_caller ? GetActiveSnapshot() : GetTransactionSnapshot());
 	MemoryContextSwitchTo(old);
 	return store;
 }
@@ -671,13 +723,20 @@ open_store(bool to_read)
 C360Store *
 c360_store_open(void)
 {
-	return open_store(false);
+	return open_store(false, false);
 }
 
 C360Store *
 c360_store_open_to_read(void)
 {
-	return open_store(true);
+	return open_store(true, false);
+}
+
+/* To read what the query sees that called a STABLE function. */
+C360Store *
+c360_store_open_as_of_caller(void)
+{
+	return open_store(true, true);
 }
 
 static void
@@ -734,7 +793,7 @@ c360_store_refresh(C360Store *store)
 
 	CommandCounterIncrement();
 	PopActiveSnapshot();
-	see_now(store);
+	see(store, GetTransactionSnapshot());
 	return !IsolationUsesXactSnapshot() && (before == 0 || store->completions != before);
 }
 
@@ -911,6 +970,50 @@ c360_scan_again_after(C360Scan *scan, int64 after)
 	rescan(scan, &scankey, 1);
 }
 
+/* Rows of an index that begins with a number; of none before c360_scan_again_between(). */
+C360Scan *
+c360_scan_begin_range(C360Store *store, C360Index index)
+{
+	C360Scan   *scan = begin_scan(store, index, 2);
+
+	scan->ended = true;
+	return scan;
+}
+
+static C360Scan *
+only_entries(C360Scan *scan)
+{
+	scan->desc->xs_want_itup = true;
+	return scan;
+}
+
+/* The same, but what the entries of the index hold is all that is asked for. */
+C360Scan *
+c360_entries_begin_range(C360Store *store, C360Index index)
+{
+	return only_entries(c360_scan_begin_range(store, index));
+}
+
+C360Scan *
+c360_entries_begin_all(C360Store *store, C360Index index)
+{
+	C360Scan   *scan = only_entries(begin_scan(store, index, 0));
+
+	rescan(scan, NULL, 0);
+	return scan;
+}
+
+/* Those above after and up to upto, in order. */
+void
+c360_scan_again_between(C360Scan *scan, int64 after, int64 upto)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], 1, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(after));
+	ScanKeyInit(&keys[1], 1, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(upto));
+	rescan(scan, keys, 2);
+}
+
 /* Customers whose phone ends with these digits. */
 C360Scan *
 c360_scan_begin_suffix(C360Store *store, const char *suffix)
@@ -952,9 +1055,71 @@ c360_scan_next(C360Scan *scan)
 	return scan->ended ? NULL : &scan->row;
 }
 
+/*
+ * Of an index-only scan (nodeIndexonlyscan.c): a row is visited only if not
+ * all see its page. Rows come from anywhere in the table, so that one page of
+ * the map would be changed for another again and again.
+ */
+static bool
+entry_is_visible(C360Scan *scan, ItemPointer tid)
+{
+	BlockNumber page = ItemPointerGetBlockNumber(tid);
+	Relation	rel = scan->desc->heapRelation;
+
+	if (VM_ALL_VISIBLE(rel, page, &scan->map[page / ROW_PAGES_OF_MAP_PAGE % MAP_PAGES]))
+	{
+		PredicateLockPage(rel, page, scan->desc->xs_snapshot);
+		return true;
+	}
+	if (!index_fetch_heap(scan->desc, scan->row.slot))
+		return false;
+	ExecClearTuple(scan->row.slot);
+	return true;
+}
+
+/* Its columns, none of them NULL, good until the next; false at the end, again and again. */
+bool
+c360_entries_next(C360Scan *scan, Datum *values)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->store->estate->es_query_cxt);
+	ItemPointer tid = NULL;
+	bool		isnull;
+
+	while (!scan->ended)
+	{
+		CHECK_FOR_INTERRUPTS();
+		tid = index_getnext_tid(scan->desc, ForwardScanDirection);
+		if (tid != NULL && entry_is_visible(scan, tid))
+			break;
+		scan->ended = tid == NULL;
+	}
+	MemoryContextSwitchTo(old);
+	for (int i = 0; !scan->ended && i < scan->index->rd_att->natts; i++)
+		values[i] = index_getattr(scan->desc->xs_itup, i + 1, scan->desc->xs_itupdesc, &isnull);
+	return !scan->ended;
+}
+
+/*
+ * Whether all entries can be read in their order without a read of the table
+ * for each: the pages of it that are to be looked at stay in memory. VACUUM
+ * sees to that.
+ */
+bool
+c360_entries_are_cheap(C360Store *store, C360Index index)
+{
+	Relation	rel = need_table(store, index_defs[index].table);
+	BlockNumber visible;
+
+	visibilitymap_count(rel, &visible, NULL);
+	return RelationGetNumberOfBlocks(rel) - visible <= NBuffers / 4;
+}
+
 void
 c360_scan_end(C360Scan *scan)
 {
+	for (int i = 0; i < MAP_PAGES; i++)
+		if (BufferIsValid(scan->map[i]))
+			ReleaseBuffer(scan->map[i]);
 	index_endscan(scan->desc);
 	index_close(scan->index, NoLock);
 }
@@ -978,11 +1143,55 @@ c360_row_stands(C360Row *row)
 										  row->store->estate->es_snapshot);
 }
 
+/* Whether there is one now, whatever the store sees. */
+bool
+c360_is_there(C360Store *store, C360Index index, Datum key)
+{
+	C360Scan   *scan = begin_scan(store, index, 1);
+	bool		found;
+
+	scan->desc->xs_snapshot = SnapshotSelf;
+	c360_scan_again(scan, key);
+	found = c360_scan_next(scan) != NULL;
+	c360_row_done(&scan->row);
+	c360_scan_end(scan);
+	return found;
+}
+
 /* Lets go of a row that was found, and of the page it stands on. */
 void
 c360_row_done(C360Row *row)
 {
 	ExecClearTuple(row->slot);
+}
+
+/* Where a row was found. */
+ItemPointerData
+c360_row_place(const C360Row *row)
+{
+	return row->slot->tts_tid;
+}
+
+C360Row *
+c360_row_to_fetch(C360Store *store, C360Table table)
+{
+	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
+	C360Row    *row = palloc(sizeof(C360Row));
+
+	init_row(row, store, table, table_slot_callbacks(need_table(store, table)));
+	MemoryContextSwitchTo(old);
+	return row;
+}
+
+/* The row that the same store found there: while it is open the row stays. */
+void
+c360_row_fetch(C360Row *row, ItemPointerData place)
+{
+	C360Store  *store = row->store;
+
+	if (!table_tuple_fetch_row_version(need_table(store, row->table), &place, store->estate->es_snapshot,
+									   row->slot))
+		elog(ERROR, "a row of c360.%s is gone", table_defs[row->table].name);
 }
 
 static void
@@ -1110,6 +1319,8 @@ writable(C360Store *store, C360Table table)
 		return open;
 	old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 	need_table(store, table);
+	if (table_defs[table].lockmode < RowExclusiveLock)
+		LockRelationOid(RelationGetRelid(open->rel), RowExclusiveLock);
 	result = makeNode(ResultRelInfo);
 	InitResultRelInfo(result, open->rel, table + 1, NULL, 0);
 	open->expressions = *require_compiled(table, open->rel);
@@ -1125,6 +1336,20 @@ writable(C360Store *store, C360Table table)
 	look_at_triggers(open);
 	MemoryContextSwitchTo(old);
 	return open;
+}
+
+/* Locks a row if it still is what was read and nobody else holds it; never waits. */
+bool
+c360_lock_as_read(C360Store *store, C360Row *row)
+{
+	ItemPointerData tid = row->slot->tts_tid;
+	Relation	rel = writable(store, row->table)->rel;
+	TM_FailureData failure;
+
+	return table_tuple_lock(rel, &tid, store->estate->es_snapshot,
+							row->slot, GetCurrentCommandId(true), LockTupleNoKeyExclusive,
+							LockWaitSkip, TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS,
+							&failure) == TM_Ok;
 }
 
 /*
@@ -1435,6 +1660,15 @@ get(C360Row *row, int column, bool *isnull)
 	return slot_getattr(row->slot, catalog.tables[row->table].attnum[column], isnull);
 }
 
+/* As it is, for fixed types and texts that are only looked at. */
+Datum
+c360_get(C360Row *row, int column)
+{
+	bool		isnull;
+
+	return get(row, column, &isnull);
+}
+
 bool
 c360_is_null(C360Row *row, int column)
 {
@@ -1481,19 +1715,14 @@ c360_get_text(C360Row *row, int column)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
-/* Without a copy of it; false for NULL. */
+/* False for NULL. */
 bool
 c360_text_is(C360Row *row, int column, const char *value)
 {
 	bool		isnull;
 	Datum		datum = get(row, column, &isnull);
-	text	   *found;
-	size_t		length = strlen(value);
 
-	if (isnull)
-		return false;
-	found = DatumGetTextPP(datum);
-	return VARSIZE_ANY_EXHDR(found) == length && memcmp(VARDATA_ANY(found), value, length) == 0;
+	return !isnull && c360_same_text(datum, value);
 }
 
 bytea *

@@ -380,22 +380,22 @@ write_ticket_with_code(C360Store *store, Ticket *ticket)
 static void
 write_history(C360Store *store, const Ticket *ticket)
 {
-	C360Row    *row = c360_row_new(store, C360_HISTORY);
+	C360Row    *row = c360_row_new(store, C360_TICKET_HISTORY);
 	C360Json	details = {0};
 
-	c360_put_int64(row, HISTORY_id, c360_next_id(store, C360_HISTORY));
-	c360_put_int64(row, HISTORY_ticket_id, ticket->id);
-	c360_put_text(row, HISTORY_action, "create");
-	c360_put_text(row, HISTORY_to_status, "new");
+	c360_put_int64(row, TICKET_HISTORY_id, c360_next_id(store, C360_TICKET_HISTORY));
+	c360_put_int64(row, TICKET_HISTORY_ticket_id, ticket->id);
+	c360_put_text(row, TICKET_HISTORY_action, "create");
+	c360_put_text(row, TICKET_HISTORY_to_status, "new");
 	if (ticket->other != NULL)
 	{
 		c360_json_begin_object(&details, NULL);
 		c360_json_bool(&details, "duplicate_allowed", true);
 		c360_json_end_object(&details);
-		c360_put_jsonb(row, HISTORY_details, c360_json_finish(&details));
+		c360_put_jsonb(row, TICKET_HISTORY_details, c360_json_finish(&details));
 	}
-	c360_put_text(row, HISTORY_done_by, ticket->actor);
-	c360_put_time(row, HISTORY_done_at, ticket->at);
+	c360_put_text(row, TICKET_HISTORY_done_by, ticket->actor);
+	c360_put_time(row, TICKET_HISTORY_done_at, ticket->at);
 	c360_insert(store, row);
 }
 

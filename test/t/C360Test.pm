@@ -159,10 +159,10 @@ our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_cha
     c360_fraud_batch c360_job_scan_fraud c360_require_fraud_rule
     c360_job_process_bank
     c360_unused_compensation c360_raise_priorities c360_job_carrier_deadlines c360_ticket_fields c360_customers_to_count
-    c360_job_refresh_rfm c360_rfm_config_version c360_score_customer c360_score_customers c360_report_progress
+    c360_job_refresh_rfm c360_rfm_config_version c360_score_customer c360_score_customers c360_score_changed c360_report_progress
     c360_rfm_fill_queue c360_rfm_queue_end c360_rfm_take_queue c360_rfm_range_end c360_rfm_lock_customer
     c360_rfm_queue_customer c360_rfm_distribution c360_rfm_begin c360_rfm_batch c360_refresh_rfm_on c360_rfm_start
-    c360_rfm_continue c360_rfm_open_run c360_rfm_answer c360_rfm_words);
+    c360_rfm_continue c360_rfm_looks_at_all c360_rfm_new_state c360_rfm_open_run c360_rfm_answer c360_rfm_words);
 
 # A cluster whose databases are UTF-8 and whose superuser is postgres, whatever
 # the environment says.
