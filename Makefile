@@ -12,6 +12,9 @@
 #   make valgrind    the regress tests against a server under valgrind
 #   make sanitize    the tests with the address and undefined-behaviour sanitizers
 #   make coverage    which lines of src/ the tests run
+#   make dist        the archive of the last commit
+#   make deb-check   builds the archive and the Debian package, and tries them
+#   make freeze      after a release: keeps its scripts (doc/releasing.md)
 
 EXTENSION = c360
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" c360.control)
@@ -46,7 +49,7 @@ PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 # These targets call make again once PGXS is there; they have no use for it
 # themselves, and it has a "check" of its own.
-OWN_TARGETS = deps demo postgrest check soak bench valgrind sanitize coverage reference lint dist
+OWN_TARGETS = deps demo postgrest check soak bench valgrind sanitize coverage reference lint dist deb-check
 PG_MAJOR ?= $(or $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p'),15)
 
 ifneq ($(filter $(OWN_TARGETS),$(MAKECMDGOALS)),)
@@ -94,7 +97,11 @@ bench:
 	@test/bench/run.sh
 
 dist:
-	git archive --prefix=c360-$(EXTVERSION)/ -o c360-$(EXTVERSION).zip HEAD
+	git archive --prefix=c360-$(EXTVERSION)/ -o $(or $(DIST_DIR),.)/c360-$(EXTVERSION).zip HEAD
+
+deb-check:
+	@PG_MAJOR=$(PG_MAJOR) test/deps.sh deb
+	@PG_MAJOR=$(PG_MAJOR) test/deb.sh
 
 else ifneq ($(PGXS),)
 include $(PGXS)
@@ -132,6 +139,12 @@ $(UPDATE): sql/releases/c360--$(RELEASED).sql sql/update.sql $(SCRIPT) sql/updat
 	@awk -v released="$(RELEASED)" -v version="$(EXTVERSION)" \
 	    -v comment="$$(sed -n 's/^comment = //p' c360.control)" \
 	    -f sql/update.awk sql/releases/c360--$(RELEASED).sql sql/update.sql $(SCRIPT) $(SCRIPT) >$@.tmp && mv $@.tmp $@
+
+# A version that was released: its scripts never change again.
+.PHONY: freeze
+freeze: $(SCRIPT) $(UPDATE)
+	cp $(SCRIPT) $(UPDATE) sql/releases/
+	cd sql/releases && sha256sum *.sql >SHA256SUMS
 
 .PHONY: $(OWN_TARGETS)
 
