@@ -34,7 +34,7 @@ function(PG_FUNCTION_ARGS) \
 	ereport(ERROR, \
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), \
 			 errmsg("c360 functions are older than the library"), \
-			 errdetail("retired: " #function " went with version " release), \
+			 errdetail("Function " #function " went with version " release "."), \
 			 errhint("Run ALTER EXTENSION c360 UPDATE; then SELECT c360_install();"))); \
 	return (Datum) 0; \
 }
