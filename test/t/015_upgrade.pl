@@ -275,7 +275,8 @@ foreach my $where ([ 'public', 'postgres' ], [ 'api', 'shop_owner' ])
         $node->command_ok([ 'pg_dump', '-Fc', '-f', "$dir/$db.dump", '-d', $node->connstr($db) ], "$name: is dumped");
 
         # with no moment between the halves
-        is($node->safe_psql($db, qq{BEGIN; ALTER EXTENSION c360 UPDATE; SET LOCAL ROLE $owner; SELECT c360_install(); COMMIT}),
+        is($node->safe_psql($db, qq{
+            BEGIN; ALTER EXTENSION c360 UPDATE; SET LOCAL ROLE $owner; SELECT c360_install(); COMMIT}),
             $newest, "$name: is updated");
         rows_kept($db, $columns, $rows, $name);
         same_text(catalogs($db), $fresh{$schema}, "$name: all objects as in a fresh installation");
