@@ -235,6 +235,19 @@ sub works_or_says
     return is(join("\n", @wrong), '', "$name: each works or says what to do");
 }
 
+# What each C function is called with and has to answer, by its name.
+sub c_functions
+{
+    my $db = shift;
+    my %functions;
+
+    /^(\w+) (.*)/ and push @{ $functions{$1} }, $2 foreach rows_of($node, $db, q{
+        SELECT DISTINCT format('%s %s %s %s set %s strict %s', p.prosrc, p.proargtypes::regtype[], p.proallargtypes::regtype[],
+                               p.prorettype::regtype, p.proretset, p.proisstrict)
+        FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE l.lanname = 'c' AND p.probin LIKE '%c360' ORDER BY 1});
+    return \%functions;
+}
+
 sub restore
 {
     my ($dump, $db) = @_;
@@ -321,6 +334,11 @@ foreach my $release (@releases)
     my $db = "halves_$release" =~ tr/./_/r;
 
     new_database($node, $db, "CREATE EXTENSION c360 VERSION '$release'; SELECT c360_install()");
+    my ($then, $wanted) = map { c_functions($_) } $db, 'fresh_public';
+    my @others = map { my $f = $_; map { "$f $_" } grep { my $call = $_; !grep { $_ eq $call } @{ $wanted->{$f} } } @{ $then->{$f} } }
+        grep { $wanted->{$_} } sort keys %$then;
+    cmp_ok(scalar keys %$then, '>', 50, "$release: C functions");
+    is(join("\n", @others), '', "$release: a C function that is called now is called as then");
     works_or_says($db, 'Run ALTER EXTENSION c360 UPDATE; then SELECT c360_install();', "$release, library of now");
     new_database($node, "tables_$db", "CREATE EXTENSION c360 VERSION '$release'; SELECT c360_install(); ALTER EXTENSION c360 UPDATE");
     works_or_says("tables_$db", 'Run SELECT c360_install();', "$release, functions of now");
