@@ -322,7 +322,8 @@ take_in(void *arg)
 		if (batch->items[i].error != NULL)
 			continue;
 		take_in_one(store, batch, &batch->items[i]);
-		c360_store_refresh(store);
+		if (i < batch->count - 1)
+			c360_store_refresh(store);
 	}
 	c360_store_close(store);
 }
