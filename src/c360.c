@@ -1,6 +1,6 @@
 /*
  * c360.c
- *	  Module load, and the small functions that belong to no other file.
+ *	  Module load, the guard of append-only tables, and acting as their owner.
  *
  * An error in _PG_init would keep the server from starting and pg_upgrade
  * from working, so nothing here can fail.
@@ -10,7 +10,6 @@
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/rel.h"
 
 #include "call.h"
@@ -29,7 +28,6 @@ PG_MODULE_MAGIC;
 
 void		_PG_init(void);
 
-PG_FUNCTION_INFO_V1(c360_version);
 PG_FUNCTION_INFO_V1(c360_refuse_change);
 PG_FUNCTION_INFO_V1(c360_become_owner);
 
@@ -49,12 +47,6 @@ _PG_init(void)
 	c360_heard_init();
 	c360_worker_init();
 	c360_hook_init();
-}
-
-Datum
-c360_version(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_TEXT_P(cstring_to_text(C360_VERSION));
 }
 
 /* The guard of append-only tables, for their owner and superusers, too. */

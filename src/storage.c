@@ -61,6 +61,7 @@
 
 #include "compat.h"
 #include "storage.h"
+#include "version.h"
 
 #define MAX_COLUMNS 24
 
@@ -335,11 +336,14 @@ c360_storage_init(void)
 static void
 not_installed(const char *what)
 {
+	const char *hint = c360_sql_is_ours() ? "Run SELECT c360_install();" :
+		"Run ALTER EXTENSION c360 UPDATE; then SELECT c360_install();";
+
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("c360 tables are not installed, or older than the code"),
 			 errdetail("%s", what),
-			 errhint("Run SELECT c360_install();")));
+			 errhint("%s", hint)));
 }
 
 /* Of the right version, but somebody changed what c360 relies on. */

@@ -343,6 +343,12 @@ facts (fact) AS (
     FROM pg_type t JOIN spaces s ON s.oid = t.typnamespace
     LEFT JOIN members m ON m.classid = 'pg_type'::regclass AND m.objid = t.oid
     UNION ALL
+    -- what pg_dump leaves out, as the extension's own
+    SELECT format('initial acl of %s: %s by %s to %s grantable %s', pg_describe_object(i.classoid, i.objoid, i.objsubid),
+                  a.privilege_type, a.grantor::regrole, a.grantee::regrole, a.is_grantable)
+    FROM pg_init_privs i, aclexplode(i.initprivs) a
+    WHERE i.privtype = 'e'
+    UNION ALL
     SELECT 'statistics ' || pg_get_statisticsobjdef(x.oid)
     FROM pg_statistic_ext x JOIN spaces s ON s.oid = x.stxnamespace
     UNION ALL
