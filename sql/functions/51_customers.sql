@@ -304,6 +304,9 @@ BEGIN
         RETURN;
     END IF;
     PERFORM @extschema@.c360_become_owner();
+    -- a wallet that never moved has no row yet; without it a first deposit would have the wallet and wait for
+    -- the customer
+    INSERT INTO c360.customer_wallets (customer_id) VALUES (changed) ON CONFLICT DO NOTHING;
     PERFORM FROM c360.customer_wallets AS w WHERE w.customer_id = changed FOR NO KEY UPDATE;
     PERFORM FROM c360.customers AS c WHERE c.id = changed AND c.phone = wanted FOR UPDATE;
     IF NOT FOUND THEN           -- somebody was faster

@@ -1142,6 +1142,7 @@ $node->safe_psql('shop', q{
     CREATE TABLE audit.sent AS
     SELECT client, n, id::bigint FROM audit.calls, regexp_split_to_table(key, ' ') AS id WHERE kind IN ('ingest', 'bulk');
     CREATE INDEX ON audit.sent (id);
+    CREATE INDEX ON audit.sent (client, n);
     CREATE TABLE audit.frozen AS
     SELECT payload ->> 'reason' AS reason FROM c360.customer_activities WHERE event = 'wallet.frozen';
     CREATE VIEW audit.found AS
@@ -1209,17 +1210,18 @@ sub sees
 my @ticks = map { my ($id, $snapshot) = split /\|/; { id => $id, moment => moment($snapshot) } }
     rows_of($node, 'shop', 'SELECT id, snapshot FROM c360.event_ticks ORDER BY id');
 
-# Number in @ticks of the first one that sees it.
-sub tick_of
+# Number of the first tick for which a condition holds, that holds for all
+# behind it, too.
+sub first_tick
 {
-    my ($xact) = @_;
+    my ($condition) = @_;
     my ($low, $high) = (0, scalar @ticks);
 
     while ($low < $high)
     {
         my $middle = int(($low + $high) / 2);
 
-        if (sees($ticks[$middle]{moment}, $xact))
+        if ($condition->($ticks[$middle]))
         {
             $high = $middle;
         }
@@ -1228,8 +1230,17 @@ sub tick_of
             $low = $middle + 1;
         }
     }
-    die "no tick sees transaction $xact" if $low == @ticks;
     return $low;
+}
+
+# Number in @ticks of the first one that sees it.
+sub tick_of
+{
+    my ($xact) = @_;
+    my $number = first_tick(sub { sees($_[0]{moment}, $xact) });
+
+    die "no tick sees transaction $xact" if $number == @ticks;
+    return $number;
 }
 
 my %events;
@@ -1349,6 +1360,19 @@ sub behind
     return ref $from ? !sees($from, $event->{xact}) : $event->{tick} > $from;
 }
 
+my @ids_of_tick;
+push @{ $ids_of_tick[ $events{$_}{number} ] }, $_ foreach @all_ids;
+
+# Events that a session may have to hear: those behind a cursor, up to a tick.
+sub ids_between
+{
+    my ($from, $up_to) = @_;
+    my $first = first_tick(ref $from ? sub { $_[0]{moment}{xmax} > $from->{xmin} } : sub { $_[0]{id} > $from });
+    my $end = first_tick(sub { $_[0]{id} > $up_to });
+
+    return grep { behind($events{$_}, $from) } map { @{ $ids_of_tick[$_] // [] } } $first .. $end - 1;
+}
+
 # What is wrong with what one session heard: everything behind its first
 # cursor and up to the last that it heard.
 sub judge_session
@@ -1356,6 +1380,7 @@ sub judge_session
     my ($cursor, $channels, @heard) = @_;
     my ($from) = $cursor =~ /^\d+\.(\d+)$/;
     my (%heard, %again, @wrong, $told, %batches, @order);
+    my $up_to_tick = 0;
 
     $from = moment($1) if !defined $from && $cursor =~ /^\d+\.s\d+:\d+:(\d+:\d+:[\d,]*)$/;
     die "cannot read cursor $cursor" unless defined $from;
@@ -1372,9 +1397,10 @@ sub judge_session
         my ($a, $b, $up_to) = $at =~ /^\d+\.(\d+)-(\d+)\.(\d+)$/ or push @wrong, "$id: cursor $at" and next;
         push @wrong, "$id: cursor $at" unless $up_to == $id && $a < $row->{tick} && $row->{tick} <= $b;
         $told = max($told // 0, $a);
+        $up_to_tick = max($up_to_tick, $a, $b);
         $batches{"$a $b"} = max($batches{"$a $b"} // 0, $id);
     }
-    foreach my $id (grep { !$heard{$_} && is_on($events{$_}, @$channels) && behind($events{$_}, $from) } @all_ids)
+    foreach my $id (grep { !$heard{$_} && is_on($events{$_}, @$channels) } ids_between($from, $up_to_tick))
     {
         my $tick = $events{$id}{tick};
         my $is_due = defined $told && $tick <= $told;
