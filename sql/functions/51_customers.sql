@@ -237,6 +237,11 @@ BEGIN
     WHERE c.id = old.id;
     -- what is not locked follows the scores again
     INSERT INTO c360.rfm_queue (customer_id) VALUES (old.id);
+    IF old.tier <> c360_set_tier.tier THEN
+        INSERT INTO c360.rfm_history (customer_id, day, from_segment, to_segment, from_tier, to_tier)
+        SELECT old.id, (clock_timestamp() AT TIME ZONE 'Asia/Ho_Chi_Minh')::date, s.segment, s.segment, old.tier, c360_set_tier.tier
+        FROM c360.customers AS c LEFT JOIN c360.customer_rfm AS s ON s.customer_id = c.id WHERE c.id = old.id;
+    END IF;
     PERFORM @extschema@.c360_write_activity('customers',
         CASE WHEN old.tier = c360_set_tier.tier THEN 'customer.updated' ELSE 'customer.tier_changed' END,
         old.id, 'customer', old.id::text,
