@@ -733,15 +733,12 @@ BEGIN
     matches AS (
         UPDATE c360.pending_customer_matches AS m SET candidates = '[]', reason = NULL FROM his
         WHERE m.bank_transaction_id = his.id),
-    -- by 0, since that stays JSON where the number stood without quotes
-    differences_of_others AS (
-        UPDATE c360.balance_history_differences AS d SET raw_data = regexp_replace(d.raw_data::text, spelled, E'\\10', 'g')::jsonb
-        FROM others WHERE d.bank_transaction_id = others.id AND others.id NOT IN (SELECT h.id FROM his AS h)),
     matches_of_others AS (
         UPDATE c360.pending_customer_matches AS m
         SET candidates = (SELECT coalesce(jsonb_agg(k.value ORDER BY k.ordinality), '[]')
                           FROM jsonb_array_elements(m.candidates) WITH ORDINALITY AS k WHERE k.value ->> 'value' <> ALL (numbers))
         FROM others WHERE m.bank_transaction_id = others.id AND others.id NOT IN (SELECT h.id FROM his AS h)),
+    -- by 0, since that stays JSON where the number stood without quotes
     texts_of_others AS (
         UPDATE c360.balance_history AS b SET content = regexp_replace(b.content, spelled, E'\\10', 'g'),
             description = regexp_replace(b.description, spelled, E'\\10', 'g'), code = regexp_replace(b.code, spelled, E'\\10', 'g'),
@@ -753,6 +750,9 @@ BEGIN
     UPDATE c360.balance_history AS b SET content = NULL, description = NULL, code = NULL, sub_account = NULL,
         reference_code = NULL, raw_data = '{}', decision = NULL, error = NULL
     FROM his WHERE b.id = his.id;
+    -- told again with his number, whatever the transfer itself says
+    UPDATE c360.balance_history_differences AS d SET raw_data = regexp_replace(d.raw_data::text, spelled, E'\\10', 'g')::jsonb
+    WHERE d.raw_data::text ~ spelled;
     UPDATE c360.bank_links AS l SET reason = NULL WHERE l.customer_id = erased;
     UPDATE c360.balance_customer_info AS q SET retired_at = clock_timestamp()
     WHERE q.customer_id = erased AND q.retired_at IS NULL;
