@@ -327,7 +327,8 @@ take_in(void *arg)
 			continue;
 		batch->at = i;
 		take_in_one(store, batch, &batch->items[i]);
-		c360_store_refresh(store);
+		if (i < batch->count - 1)
+			c360_store_refresh(store);
 	}
 	c360_store_close(store);
 }

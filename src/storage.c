@@ -127,7 +127,7 @@ static const KnownTable table_defs[C360_NTABLES] = {
 
 static const KnownIndex index_defs[C360_NINDEXES] = {
 	[C360_CUSTOMER_BY_ID] = {"customers_pkey", C360_CUSTOMERS, F_INT8EQ},
-	[C360_CUSTOMER_BY_PHONE] = {"customers_phone_key", C360_CUSTOMERS, F_TEXTEQ},
+	[C360_CUSTOMER_BY_PHONE] = {"customers_phone_prefix_idx", C360_CUSTOMERS, F_TEXTEQ},
 	[C360_CUSTOMERS_BY_SUFFIX] = {"customers_phone_suffix_idx", C360_CUSTOMERS, InvalidOid},
 	[C360_WALLET_BY_CUSTOMER] = {"customer_wallets_pkey", C360_WALLETS, F_INT8EQ},
 	[C360_LOT_BY_ID] = {"virtual_credits_pkey", C360_LOTS, F_INT8EQ},
@@ -529,6 +529,8 @@ is_not_simple(Node *node, void *context)
 		case T_CaseExpr:
 		case T_CaseWhen:
 		case T_CaseTestExpr:
+		case T_CoalesceExpr:
+		case T_CollateExpr:
 		case T_RelabelType:
 		case T_List:
 			break;
@@ -942,6 +944,14 @@ c360_find(C360Store *store, C360Index index, Datum key)
 
 	c360_scan_end(scan);
 	return row;
+}
+
+/* Whether a row that was found is the one to be seen after a refresh, too. */
+bool
+c360_row_stands(C360Row *row)
+{
+	return table_tuple_satisfies_snapshot(need_table(row->store, row->table), row->slot,
+										  row->store->estate->es_snapshot);
 }
 
 /* Lets go of a row that was found, and of the page it stands on. */

@@ -212,6 +212,7 @@ extern void c360_scan_again(C360Scan *scan, Datum key);
 extern void c360_scan_again_since(C360Scan *scan, int64 key, TimestampTz since);
 extern C360Row *c360_scan_next(C360Scan *scan);
 extern void c360_scan_end(C360Scan *scan);
+extern bool c360_row_stands(C360Row *row);
 extern void c360_row_done(C360Row *row);
 extern C360LockResult c360_lock(C360Store *store, C360Row *row, bool skip_locked);
 

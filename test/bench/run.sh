@@ -219,6 +219,7 @@ CREATE FUNCTION peer.body(id bigint, content text) RETURNS jsonb LANGUAGE sql AS
         "description": "BankAPINotify"}', id, content, id)::jsonb
 $$;
 CREATE TABLE peer.told (content text);
+CREATE SEQUENCE peer.sepay_id;  -- the gateway's ids ascend
 SQL
     tail -n +2 ../data/transfers.tsv | cut -f 1 | sql -c '\copy peer.told FROM STDIN'
     for name in bank_deposit bank_ingest; do
@@ -232,7 +233,7 @@ SQL
         # one client: each call a statement of its own, and all of them in one call
         for n in $(seq 10000); do
             printf "SELECT c360_ingest_bank_transaction('%s');\n" \
-                "$(printf '{"id": %s, "gateway": "Vietcombank", "transactionDate": "2026-01-07 14:02:37", "accountNumber": "0123499999", "content": "NGUYEN VAN A 09%08d tien hang", "transferType": "in", "transferAmount": 100, "accumulated": 19077000, "referenceCode": "FT%s", "description": "BankAPINotify"}' "$round$RANDOM$RANDOM$n" "$((n % 90000 + 1))" "$n")"
+                "$(printf '{"id": %s, "gateway": "Vietcombank", "transactionDate": "2026-01-07 14:02:37", "accountNumber": "0123499999", "content": "NGUYEN VAN A 09%08d tien hang", "transferType": "in", "transferAmount": 100, "accumulated": 19077000, "referenceCode": "FT%s", "description": "BankAPINotify"}' "$((100000000 + round * 100000 + n))" "$((n % 90000 + 1))" "$n")"
         done >"$dir/single.sql"
         sed -n "s/^SELECT c360_ingest_bank_transaction('\(.*\)');/\1/p" "$dir/single.sql" | sed 's/"id": /"id": 7/' | paste -sd, - |
             sed "s/^/SELECT count(*) FROM c360_ingest_bank_transactions('[/; s/\$/]');/" >"$dir/bulk.sql"
