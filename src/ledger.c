@@ -199,7 +199,7 @@ load_wallet(C360Store *store, C360Row *row, C360Row *customer)
 /*
  * Locks a customer's wallet, made if needed; NULL if busy and skip_locked.
  * The customer's row, if the caller has read it, is read again after the lock
- * unless nothing was committed meanwhile.
+ * if it was changed meanwhile.
  */
 static C360Wallet *
 lock_wallet(C360Store *store, int64 customer_id, C360Row *customer, bool skip_locked)
@@ -219,7 +219,8 @@ lock_wallet(C360Store *store, int64 customer_id, C360Row *customer, bool skip_lo
 		switch (c360_lock(store, row, skip_locked))
 		{
 			case C360_LOCKED:
-				if (c360_store_refresh(store) || customer == NULL)
+				if ((c360_store_refresh(store) && customer != NULL && !c360_row_stands(customer)) ||
+					customer == NULL)
 					customer = customer_of_wallet(store, customer_id);
 				wallet = load_wallet(store, row, customer);
 				c360_row_done(customer);

@@ -222,15 +222,15 @@ write_history(const Run *run, const Change *change)
 {
 	C360Row    *row = c360_row_new(run->store, C360_SCORE_HISTORY);
 
-	c360_put_int64(row, HISTORY_id, c360_next_id(run->store, C360_SCORE_HISTORY));
-	c360_put_int64(row, HISTORY_customer_id, change->id);
-	c360_put(row, HISTORY_day, DateADTGetDatum(run->today));
-	c360_put_time(row, HISTORY_at, GetCurrentTimestamp());
+	c360_put_int64(row, SCORE_HISTORY_id, c360_next_id(run->store, C360_SCORE_HISTORY));
+	c360_put_int64(row, SCORE_HISTORY_customer_id, change->id);
+	c360_put(row, SCORE_HISTORY_day, DateADTGetDatum(run->today));
+	c360_put_time(row, SCORE_HISTORY_at, GetCurrentTimestamp());
 	if (change->stored)
-		c360_put(row, HISTORY_from_segment, c360_get(run->score, SCORE_segment));
-	put_name(row, HISTORY_to_segment, change->score.segment);
-	put_name(row, HISTORY_from_tier, c360_tier_name(change->from_tier));
-	put_name(row, HISTORY_to_tier, c360_tier_name(change->score.tier));
+		c360_put(row, SCORE_HISTORY_from_segment, c360_get(run->score, SCORE_segment));
+	put_name(row, SCORE_HISTORY_to_segment, change->score.segment);
+	put_name(row, SCORE_HISTORY_from_tier, c360_tier_name(change->from_tier));
+	put_name(row, SCORE_HISTORY_to_tier, c360_tier_name(change->score.tier));
 	c360_insert(run->store, row);
 }
 

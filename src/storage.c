@@ -15,15 +15,16 @@
  * that no ALTER TABLE can come in between.
  *
  * Foreign keys of c360's own are not checked again on rows written here: the
- * row they point at is locked by us at that moment (the wallet or the bank
- * transfer, or what is under their lock), and keys never change. Others, by a
- * DBA, are.
+ * row they point at is locked by us at that moment (the wallet, the bank
+ * transfer or the ticket's customer, or what is under their lock), and keys
+ * never change. Others, by a DBA or of a ticket's type, are.
  */
 #include "postgres.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
 #include "access/relscan.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
@@ -38,6 +39,7 @@
 #include "commands/sequence.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "executor/nodeModifyTable.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -59,6 +61,7 @@
 
 #include "compat.h"
 #include "storage.h"
+#include "version.h"
 
 #define MAX_COLUMNS 24
 
@@ -100,9 +103,11 @@ static const KnownColumn use_columns[] = {C360_USE_COLUMNS(COLUMN_DEF)};
 static const KnownColumn activity_columns[] = {C360_ACTIVITY_COLUMNS(COLUMN_DEF)};
 static const KnownColumn transfer_columns[] = {C360_TRANSFER_COLUMNS(COLUMN_DEF)};
 static const KnownColumn link_columns[] = {C360_LINK_COLUMNS(COLUMN_DEF)};
+static const KnownColumn ticket_columns[] = {C360_TICKET_COLUMNS(COLUMN_DEF)};
+static const KnownColumn ticket_history_columns[] = {C360_TICKET_HISTORY_COLUMNS(COLUMN_DEF)};
 static const KnownColumn order_columns[] = {C360_ORDER_COLUMNS(COLUMN_DEF)};
 static const KnownColumn score_columns[] = {C360_SCORE_COLUMNS(COLUMN_DEF)};
-static const KnownColumn history_columns[] = {C360_HISTORY_COLUMNS(COLUMN_DEF)};
+static const KnownColumn score_history_columns[] = {C360_SCORE_HISTORY_COLUMNS(COLUMN_DEF)};
 
 static const int no_updates[] = {-1};
 static const int customer_updates[] = {CUSTOMER_tier, CUSTOMER_updated_at, -1};
@@ -140,11 +145,15 @@ static const KnownTable table_defs[C360_NTABLES] = {
 	RowExclusiveLock, true, transfer_updates},
 	[C360_LINKS] = {"bank_links", link_columns, lengthof(link_columns),
 	RowExclusiveLock, true, link_updates},
+	[C360_TICKETS] = {"customer_tickets", ticket_columns, lengthof(ticket_columns),
+	RowExclusiveLock, true, no_updates},
+	[C360_TICKET_HISTORY] = {"ticket_history", ticket_history_columns, lengthof(ticket_history_columns),
+	RowExclusiveLock, true, no_updates},
 	[C360_ORDERS] = {"customer_orders", order_columns, lengthof(order_columns),
 	AccessShareLock, false, no_updates},
 	[C360_SCORES] = {"customer_rfm", score_columns, lengthof(score_columns),
 	AccessShareLock, false, score_updates},
-	[C360_SCORE_HISTORY] = {"rfm_history", history_columns, lengthof(history_columns),
+	[C360_SCORE_HISTORY] = {"rfm_history", score_history_columns, lengthof(score_history_columns),
 	RowExclusiveLock, true, no_updates},
 };
 
@@ -152,7 +161,7 @@ static const int scoring_entries[] = {ORDER_customer_id, ORDER_ordered_at, ORDER
 
 static const KnownIndex index_defs[C360_NINDEXES] = {
 	[C360_CUSTOMER_BY_ID] = {"customers_pkey", C360_CUSTOMERS, F_INT8EQ},
-	[C360_CUSTOMER_BY_PHONE] = {"customers_phone_key", C360_CUSTOMERS, F_TEXTEQ},
+	[C360_CUSTOMER_BY_PHONE] = {"customers_phone_prefix_idx", C360_CUSTOMERS, F_TEXTEQ},
 	[C360_CUSTOMERS_BY_SUFFIX] = {"customers_phone_suffix_idx", C360_CUSTOMERS, InvalidOid},
 	[C360_WALLET_BY_CUSTOMER] = {"customer_wallets_pkey", C360_WALLETS, F_INT8EQ},
 	[C360_LOT_BY_ID] = {"virtual_credits_pkey", C360_LOTS, F_INT8EQ},
@@ -172,6 +181,9 @@ static const KnownIndex index_defs[C360_NINDEXES] = {
 	[C360_TRANSFER_BY_ID] = {"balance_history_pkey", C360_TRANSFERS, F_INT8EQ},
 	[C360_TRANSFER_BY_SEPAY_ID] = {"balance_history_sepay_id_key", C360_TRANSFERS, F_INT8EQ},
 	[C360_LINK_OPEN] = {"bank_links_open_key", C360_LINKS, F_INT8EQ},
+	[C360_TICKET_BY_CODE] = {"customer_tickets_ticket_code_key", C360_TICKETS, F_TEXTEQ},
+	[C360_TICKETS_BY_ORDER] = {"customer_tickets_order_code_idx", C360_TICKETS, F_TEXTEQ},
+	[C360_TICKET_OF_ORDER] = {"customer_tickets_order_key", C360_TICKETS, F_TEXTEQ},
 	[C360_ORDERS_FOR_SCORING] = {"customer_orders_scoring_idx", C360_ORDERS, F_INT8EQ,
 	scoring_entries},
 	[C360_SCORE_BY_CUSTOMER] = {"customer_rfm_pkey", C360_SCORES, F_INT8EQ},
@@ -260,7 +272,8 @@ typedef struct OpenTable
 	Relation	rel;			/* NULL until the table is needed */
 	ResultRelInfo *result;		/* made by the first write */
 	Compiled	expressions;
-	bool		plain;			/* nothing computes columns while we write */
+	bool		fixed;			/* nothing computes columns while we write */
+	bool		plain;			/* and no row trigger fires */
 	C360Row    *written;		/* the one row under construction */
 } OpenTable;
 
@@ -323,11 +336,14 @@ c360_storage_init(void)
 static void
 not_installed(const char *what)
 {
+	const char *hint = c360_sql_is_ours() ? "Run SELECT c360_install();" :
+		"Run ALTER EXTENSION c360 UPDATE; then SELECT c360_install();";
+
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("c360 tables are not installed, or older than the code"),
 			 errdetail("%s", what),
-			 errhint("Run SELECT c360_install();")));
+			 errhint("%s", hint)));
 }
 
 /* Of the right version, but somebody changed what c360 relies on. */
@@ -584,6 +600,8 @@ is_not_simple(Node *node, void *context)
 		case T_CaseExpr:
 		case T_CaseWhen:
 		case T_CaseTestExpr:
+		case T_CoalesceExpr:
+		case T_CollateExpr:
 		case T_RelabelType:
 		case T_List:
 			break;
@@ -637,6 +655,7 @@ compile_predicates(Relation rel, Compiled *table)
 			(predicate == NULL || table->predicates[i] != NULL))
 		{
 			table->infos[i] = BuildIndexInfo(index);
+			c360_prepare_to_look(index, table->infos[i]);
 			table->infos[i]->ii_PredicateState = table->predicates[i];
 			table->infos[i]->ii_ExpressionsState =
 				ExecInitExprList(table->infos[i]->ii_Expressions, NULL);
@@ -945,6 +964,16 @@ c360_scan_begin_after(C360Store *store, C360Index index, Datum key, int64 after)
 	return scan;
 }
 
+/* The same for another id, of an index whose first column it is. */
+void
+c360_scan_again_after(C360Scan *scan, int64 after)
+{
+	ScanKeyData scankey;
+
+	ScanKeyInit(&scankey, 1, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(after));
+	rescan(scan, &scankey, 1);
+}
+
 /* Rows of an index that begins with a number; of none before c360_scan_again_between(). */
 C360Scan *
 c360_scan_begin_range(C360Store *store, C360Index index)
@@ -1110,6 +1139,14 @@ c360_find(C360Store *store, C360Index index, Datum key)
 	return row;
 }
 
+/* Whether a row that was found is the one to be seen after a refresh, too. */
+bool
+c360_row_stands(C360Row *row)
+{
+	return table_tuple_satisfies_snapshot(need_table(row->store, row->table), row->slot,
+										  row->store->estate->es_snapshot);
+}
+
 /* Whether there is one now, whatever the store sees. */
 bool
 c360_is_there(C360Store *store, C360Index index, Datum key)
@@ -1169,13 +1206,8 @@ row_is_newer(void)
 			 errmsg("could not serialize access due to concurrent update")));
 }
 
-/*
- * Locks a row and makes it its newest version. The key is not looked at
- * again: find rows by keys that do not change. Under REPEATABLE READ a row
- * that is newer than our snapshot is 40001.
- */
-C360LockResult
-c360_lock(C360Store *store, C360Row *row, bool skip_locked)
+static C360LockResult
+lock_row(C360Store *store, C360Row *row, LockTupleMode mode, bool skip_locked)
 {
 	ItemPointerData tid = row->slot->tts_tid;
 	int			flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
@@ -1185,7 +1217,7 @@ c360_lock(C360Store *store, C360Row *row, bool skip_locked)
 	if (!IsolationUsesXactSnapshot())
 		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
 	result = table_tuple_lock(need_table(store, row->table), &tid, store->estate->es_snapshot,
-							  row->slot, GetCurrentCommandId(true), LockTupleNoKeyExclusive,
+							  row->slot, GetCurrentCommandId(true), mode,
 							  skip_locked ? LockWaitSkip : LockWaitBlock, flags, &failure);
 	switch (result)
 	{
@@ -1208,21 +1240,41 @@ c360_lock(C360Store *store, C360Row *row, bool skip_locked)
 }
 
 /*
+ * Locks a row and makes it its newest version. The key is not looked at
+ * again: find rows by keys that do not change. Under REPEATABLE READ a row
+ * that is newer than our snapshot is 40001.
+ */
+C360LockResult
+c360_lock(C360Store *store, C360Row *row, bool skip_locked)
+{
+	return lock_row(store, row, LockTupleNoKeyExclusive, skip_locked);
+}
+
+/*
+ * So that the row and its keys stay, as a foreign key that points at it locks
+ * it; others may change the rest and do the same. If we waited the keys may be
+ * others than those that it was found by.
+ */
+C360LockResult
+c360_lock_key(C360Store *store, C360Row *row)
+{
+	LockRelationOid(RelationGetRelid(need_table(store, row->table)), RowShareLock);
+	return lock_row(store, row, LockTupleKeyShare, false);
+}
+
+/*
  * Writing
  */
 
-/*
- * Takes the triggers of own_foreign_keys out of this copy of trigdesc; false
- * if row triggers are left.
- */
-static bool
+/* Takes the triggers of own_foreign_keys out of this copy of trigdesc. */
+static void
 skip_own_triggers(ResultRelInfo *result, List *own_triggers)
 {
 	TriggerDesc *triggers = result->ri_TrigDesc;
 	int			kept = 0;
 
 	if (triggers == NULL)
-		return true;
+		return;
 	triggers->trig_insert_before_row = triggers->trig_insert_after_row = false;
 	triggers->trig_update_before_row = triggers->trig_update_after_row = false;
 	for (int i = 0; i < triggers->numtriggers; i++)
@@ -1243,8 +1295,20 @@ skip_own_triggers(ResultRelInfo *result, List *own_triggers)
 		triggers->triggers[kept++] = *trigger;
 	}
 	triggers->numtriggers = kept;
-	return !triggers->trig_insert_before_row && !triggers->trig_insert_after_row &&
-		!triggers->trig_update_before_row && !triggers->trig_update_after_row;
+}
+
+/* What may happen to a row while it is written. */
+static void
+look_at_triggers(OpenTable *open)
+{
+	TriggerDesc *triggers = open->result->ri_TrigDesc;
+	bool		before = triggers != NULL &&
+		(triggers->trig_insert_before_row || triggers->trig_update_before_row);
+	bool		after = triggers != NULL &&
+		(triggers->trig_insert_after_row || triggers->trig_update_after_row);
+
+	open->fixed = !before && !c360_has_generated(open->rel);
+	open->plain = open->fixed && !after;
 }
 
 /* Prepares a table for writing, without its indexes. */
@@ -1264,8 +1328,7 @@ writable(C360Store *store, C360Table table)
 	result = makeNode(ResultRelInfo);
 	InitResultRelInfo(result, open->rel, table + 1, NULL, 0);
 	open->expressions = *require_compiled(table, open->rel);
-	open->plain = skip_own_triggers(result, catalog.tables[table].own_triggers) &&
-		!c360_has_generated(open->rel);
+	skip_own_triggers(result, catalog.tables[table].own_triggers);
 	c360_attach_checks(result, open->expressions.checks);
 	result->ri_NumIndices = open->expressions.nindexes;
 	result->ri_IndexRelationDescs = palloc0(sizeof(Relation) * open->expressions.nindexes);
@@ -1274,6 +1337,7 @@ writable(C360Store *store, C360Table table)
 	store->estate->es_opened_result_relations =
 		lappend(store->estate->es_opened_result_relations, result);
 	open->result = result;
+	look_at_triggers(open);
 	MemoryContextSwitchTo(old);
 	return open;
 }
@@ -1308,14 +1372,18 @@ need_indexes(C360Store *store, OpenTable *open, TupleTableSlot *slot)
 		ExprState  *predicate = open->expressions.predicates[i];
 
 		if (open->result->ri_IndexRelationDescs[i] != NULL ||
-			(open->plain && predicate != NULL && !ExecQual(predicate, context)))
+			(open->fixed && predicate != NULL && !ExecQual(predicate, context)))
 			continue;
 		open->result->ri_IndexRelationDescs[i] = index_open(open->expressions.indexes[i],
 															RowExclusiveLock);
 		open->result->ri_IndexRelationInfo[i] = open->expressions.infos[i];
 		if (open->expressions.infos[i] == NULL)
+		{
 			open->result->ri_IndexRelationInfo[i] =
 				BuildIndexInfo(open->result->ri_IndexRelationDescs[i]);
+			c360_prepare_to_look(open->result->ri_IndexRelationDescs[i],
+								 open->result->ri_IndexRelationInfo[i]);
+		}
 	}
 }
 
@@ -1398,16 +1466,22 @@ c360_row_changed(C360Store *store, C360Row *stored)
 	return row;
 }
 
+static void
+row_is_suppressed(C360Row *row)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+			 errmsg("a row trigger suppressed a row that c360 wrote"),
+			 errdetail("Table c360.%s.", table_defs[row->table].name),
+			 errhint("Let BEFORE triggers on c360 tables return the row.")));
+}
+
 /* Money must not vanish because a BEFORE trigger returned NULL. */
 static void
 require_written(C360Row *row)
 {
 	if (!ItemPointerIsValid(&row->slot->tts_tid))
-		ereport(ERROR,
-				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
-				 errmsg("a row trigger suppressed a row that c360 wrote"),
-				 errdetail("Table c360.%s.", table_defs[row->table].name),
-				 errhint("Let BEFORE triggers on c360 tables return the row.")));
+		row_is_suppressed(row);
 	ResetPerTupleExprContext(row->store->estate);
 }
 
@@ -1423,6 +1497,91 @@ c360_insert(C360Store *store, C360Row *row)
 	ExecSimpleRelationInsert(open->result, store->estate, row->slot);
 	MemoryContextSwitchTo(old);
 	require_written(row);
+}
+
+/* What stands in the way, under REPEATABLE READ, must be visible to us. */
+static void
+require_visible(C360Store *store, OpenTable *open, ItemPointer tid)
+{
+	TupleTableSlot *slot;
+	bool		isnull;
+
+	if (!IsolationUsesXactSnapshot())
+		return;
+	slot = table_slot_create(open->rel, NULL);
+	if (table_tuple_fetch_row_version(open->rel, tid, SnapshotAny, slot) &&
+		!table_tuple_satisfies_snapshot(open->rel, slot, store->estate->es_snapshot) &&
+		!TransactionIdIsCurrentTransactionId(DatumGetTransactionId(
+			slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull))))
+		row_is_newer();
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+/*
+ * A heap tuple and its index entries that others do not wait for, until we
+ * know that none of these unique indexes has such a row. False if one has.
+ */
+static bool
+insert_speculatively(C360Store *store, OpenTable *open, TupleTableSlot *slot, List *keys)
+{
+	TransactionId xid = GetCurrentTransactionId();
+	ItemPointerData taken;
+	bool		conflict = true;
+
+	while (conflict)
+	{
+		uint32		token;
+		List	   *recheck;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!c360_check_unique(open->result, slot, store->estate, &taken, keys))
+		{
+			require_visible(store, open, &taken);
+			return false;
+		}
+		token = SpeculativeInsertionLockAcquire(xid);
+		table_tuple_insert_speculative(open->rel, slot, GetCurrentCommandId(true), 0, NULL, token);
+		conflict = false;
+		recheck = c360_insert_index_entries_unless(open->result, slot, store->estate, &conflict,
+												   keys);
+		table_tuple_complete_speculative(open->rel, slot, token, !conflict);
+		SpeculativeInsertionLockRelease(xid);
+		if (!conflict)
+			ExecARInsertTriggers(store->estate, open->result, slot, recheck, NULL);
+		list_free(recheck);
+	}
+	return true;
+}
+
+/*
+ * As INSERT … ON CONFLICT DO NOTHING does it: false if one of these two unique
+ * indexes has such a row, which we waited for if it was not committed. What
+ * was written can be read from the row until the next one is written.
+ */
+bool
+c360_insert_unless_taken(C360Store *store, C360Row *row, C360Index key, C360Index other_key)
+{
+	OpenTable  *open = writable(store, row->table);
+	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
+	bool		inserted;
+
+	ExecStoreVirtualTuple(row->slot);
+	row->slot->tts_tableOid = RelationGetRelid(open->rel);
+	CheckCmdReplicaIdentity(open->rel, CMD_INSERT);
+	if (open->result->ri_TrigDesc != NULL && open->result->ri_TrigDesc->trig_insert_before_row &&
+		!ExecBRInsertTriggers(store->estate, open->result, row->slot))
+		row_is_suppressed(row);
+	c360_forget_generated(open->result);
+	if (c360_has_generated(open->rel))
+		ExecComputeStoredGenerated(open->result, store->estate, row->slot, CMD_INSERT);
+	if (open->rel->rd_att->constr)
+		ExecConstraints(open->result, row->slot, store->estate);
+	need_indexes(store, open, row->slot);
+	inserted = insert_speculatively(store, open, row->slot,
+									list_make2_oid(catalog.indexes[key],
+												   catalog.indexes[other_key]));
+	MemoryContextSwitchTo(old);
+	return inserted;
 }
 
 /*
@@ -1542,6 +1701,15 @@ c360_get_time(C360Row *row, int column)
 	return isnull ? 0 : DatumGetTimestampTz(value);
 }
 
+bool
+c360_get_bool(C360Row *row, int column)
+{
+	bool		isnull;
+	Datum		value = get(row, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
 char *
 c360_get_text(C360Row *row, int column)
 {
@@ -1607,6 +1775,12 @@ void
 c360_put_time(C360Row *row, int column, TimestampTz value)
 {
 	c360_put(row, column, TimestampTzGetDatum(value));
+}
+
+void
+c360_put_bool(C360Row *row, int column, bool value)
+{
+	c360_put(row, column, BoolGetDatum(value));
 }
 
 /* NULL is NULL; the value stays the caller's. */

@@ -133,6 +133,40 @@
 	X(LINK, qr_code, TEXTOID) \
 	X(LINK, reason, TEXTOID)
 
+#define C360_TICKET_COLUMNS(X) \
+	X(TICKET, id, INT8OID) \
+	X(TICKET, ticket_code, TEXTOID) \
+	X(TICKET, customer_id, INT8OID) \
+	X(TICKET, type, TEXTOID) \
+	X(TICKET, status, TEXTOID) \
+	X(TICKET, priority, TEXTOID) \
+	X(TICKET, order_code, TEXTOID) \
+	X(TICKET, tracking_code, TEXTOID) \
+	X(TICKET, carrier, TEXTOID) \
+	X(TICKET, subject, TEXTOID) \
+	X(TICKET, description, TEXTOID) \
+	X(TICKET, products, JSONBOID) \
+	X(TICKET, original_cod, INT8OID) \
+	X(TICKET, new_cod, INT8OID) \
+	X(TICKET, refund_amount, INT8OID) \
+	X(TICKET, reason, TEXTOID) \
+	X(TICKET, assignee, TEXTOID) \
+	X(TICKET, deadline, TIMESTAMPTZOID) \
+	X(TICKET, compensating, BOOLOID) \
+	X(TICKET, duplicate_allowed, BOOLOID) \
+	X(TICKET, created_by, TEXTOID) \
+	X(TICKET, created_at, TIMESTAMPTZOID) \
+	X(TICKET, deleted_at, TIMESTAMPTZOID)
+
+#define C360_TICKET_HISTORY_COLUMNS(X) \
+	X(TICKET_HISTORY, id, INT8OID) \
+	X(TICKET_HISTORY, ticket_id, INT8OID) \
+	X(TICKET_HISTORY, action, TEXTOID) \
+	X(TICKET_HISTORY, to_status, TEXTOID) \
+	X(TICKET_HISTORY, details, JSONBOID) \
+	X(TICKET_HISTORY, done_by, TEXTOID) \
+	X(TICKET_HISTORY, done_at, TIMESTAMPTZOID)
+
 #define C360_ORDER_COLUMNS(X) \
 	X(ORDER, customer_id, INT8OID) \
 	X(ORDER, ordered_at, TIMESTAMPTZOID) \
@@ -150,15 +184,15 @@
 	X(SCORE, m, INT2OID) \
 	X(SCORE, segment, TEXTOID)
 
-#define C360_HISTORY_COLUMNS(X) \
-	X(HISTORY, id, INT8OID) \
-	X(HISTORY, customer_id, INT8OID) \
-	X(HISTORY, day, DATEOID) \
-	X(HISTORY, at, TIMESTAMPTZOID) \
-	X(HISTORY, from_segment, TEXTOID) \
-	X(HISTORY, to_segment, TEXTOID) \
-	X(HISTORY, from_tier, TEXTOID) \
-	X(HISTORY, to_tier, TEXTOID)
+#define C360_SCORE_HISTORY_COLUMNS(X) \
+	X(SCORE_HISTORY, id, INT8OID) \
+	X(SCORE_HISTORY, customer_id, INT8OID) \
+	X(SCORE_HISTORY, day, DATEOID) \
+	X(SCORE_HISTORY, at, TIMESTAMPTZOID) \
+	X(SCORE_HISTORY, from_segment, TEXTOID) \
+	X(SCORE_HISTORY, to_segment, TEXTOID) \
+	X(SCORE_HISTORY, from_tier, TEXTOID) \
+	X(SCORE_HISTORY, to_tier, TEXTOID)
 
 #define C360_COLUMN_NUMBER(table, column, type) table##_##column,
 enum { C360_CUSTOMER_COLUMNS(C360_COLUMN_NUMBER) };
@@ -169,9 +203,11 @@ enum { C360_USE_COLUMNS(C360_COLUMN_NUMBER) };
 enum { C360_ACTIVITY_COLUMNS(C360_COLUMN_NUMBER) };
 enum { C360_TRANSFER_COLUMNS(C360_COLUMN_NUMBER) };
 enum { C360_LINK_COLUMNS(C360_COLUMN_NUMBER) };
+enum { C360_TICKET_COLUMNS(C360_COLUMN_NUMBER) };
+enum { C360_TICKET_HISTORY_COLUMNS(C360_COLUMN_NUMBER) };
 enum { C360_ORDER_COLUMNS(C360_COLUMN_NUMBER) };
 enum { C360_SCORE_COLUMNS(C360_COLUMN_NUMBER) };
-enum { C360_HISTORY_COLUMNS(C360_COLUMN_NUMBER) };
+enum { C360_SCORE_HISTORY_COLUMNS(C360_COLUMN_NUMBER) };
 
 /* Columns are WALLET_balance, LOT_status and so on. */
 
@@ -185,6 +221,8 @@ typedef enum C360Table
 	C360_ACTIVITIES,
 	C360_TRANSFERS,
 	C360_LINKS,
+	C360_TICKETS,
+	C360_TICKET_HISTORY,
 	C360_ORDERS,
 	C360_SCORES,				/* of customers, as of their last refresh */
 	C360_SCORE_HISTORY,
@@ -212,6 +250,9 @@ typedef enum C360Index
 	C360_TRANSFER_BY_ID,
 	C360_TRANSFER_BY_SEPAY_ID,
 	C360_LINK_OPEN,				/* by transfer */
+	C360_TICKET_BY_CODE,
+	C360_TICKETS_BY_ORDER,
+	C360_TICKET_OF_ORDER,		/* of a compensating type, open and no allowed duplicate */
 	C360_ORDERS_FOR_SCORING,	/* customer_id, ordered_at, and with them amount, status */
 	C360_SCORE_BY_CUSTOMER,
 	C360_NINDEXES
@@ -250,6 +291,7 @@ extern C360Scan *c360_scan_begin_since(C360Store *store, C360Index index, int64 
 									   TimestampTz since);
 extern C360Scan *c360_scan_begin_suffix(C360Store *store, const char *suffix);
 extern void c360_scan_again(C360Scan *scan, Datum key);
+extern void c360_scan_again_after(C360Scan *scan, int64 after);
 extern void c360_scan_again_since(C360Scan *scan, int64 key, TimestampTz since);
 extern C360Scan *c360_scan_begin_range(C360Store *store, C360Index index);
 extern C360Scan *c360_entries_begin_all(C360Store *store, C360Index index);
@@ -260,17 +302,20 @@ extern bool c360_entries_next(C360Scan *scan, Datum *values);
 extern bool c360_entries_are_cheap(C360Store *store, C360Index index);
 extern bool c360_is_there(C360Store *store, C360Index index, Datum key);
 extern void c360_scan_end(C360Scan *scan);
+extern bool c360_row_stands(C360Row *row);
 extern void c360_row_done(C360Row *row);
 extern ItemPointerData c360_row_place(const C360Row *row);
 extern C360Row *c360_row_to_fetch(C360Store *store, C360Table table);
 extern void c360_row_fetch(C360Row *row, ItemPointerData place);
 extern C360LockResult c360_lock(C360Store *store, C360Row *row, bool skip_locked);
+extern C360LockResult c360_lock_key(C360Store *store, C360Row *row);
 extern bool c360_lock_as_read(C360Store *store, C360Row *row);
 
 /* writing: a new row, or a changed copy of a stored one */
 extern C360Row *c360_row_new(C360Store *store, C360Table table);
 extern C360Row *c360_row_changed(C360Store *store, C360Row *stored);
 extern void c360_insert(C360Store *store, C360Row *row);
+extern bool c360_insert_unless_taken(C360Store *store, C360Row *row, C360Index key, C360Index other_key);
 extern void c360_update(C360Store *store, C360Row *stored, C360Row *row);
 extern int64 c360_next_id(C360Store *store, C360Table table);
 extern int64 c360_last_id(C360Table table);
@@ -281,6 +326,7 @@ extern Datum c360_get(C360Row *row, int column);
 extern int64 c360_get_int64(C360Row *row, int column);
 extern TimestampTz c360_get_time(C360Row *row, int column);
 extern char *c360_get_text(C360Row *row, int column);
+extern bool c360_get_bool(C360Row *row, int column);
 extern bool c360_text_is(C360Row *row, int column, const char *value);
 extern bytea *c360_get_bytea(C360Row *row, int column);
 extern Jsonb *c360_get_jsonb(C360Row *row, int column);
@@ -288,6 +334,7 @@ extern void c360_put(C360Row *row, int column, Datum value);
 extern void c360_put_null(C360Row *row, int column);
 extern void c360_put_int64(C360Row *row, int column, int64 value);
 extern void c360_put_time(C360Row *row, int column, TimestampTz value);
+extern void c360_put_bool(C360Row *row, int column, bool value);
 extern void c360_put_jsonb(C360Row *row, int column, const Jsonb *value);
 extern void c360_put_text(C360Row *row, int column, const char *value);
 

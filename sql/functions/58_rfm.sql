@@ -609,7 +609,7 @@ COMMENT ON FUNCTION @extschema@.c360_analyze_rfm(text) IS
 'The score of a customer as of now, in words, with its history and what to do.
 
 phone: any spelling.
-Answer: object of customer_id, phone, recency {score, days, words}, frequency {score, orders, words}, monetary {score, spent, words}, overall, segment, tier, stored_segment (of the last refresh), previous_segment with segment_since and previous_tier with tier_since (as scoring changed them last, NULL if it never did), recommendations [{en, vi}]. spent in đồng, NULL for callers below agent; without an order that counts the scores are NULL.
+Answer: object of customer_id, phone, recency {score, days, words}, frequency {score, orders, words}, monetary {score, spent, words}, overall, segment, tier, stored_segment (of the last refresh), previous_segment with segment_since and previous_tier with tier_since (of their last change, NULL if there was none; tiers are changed by scoring, staff and fraud rules), recommendations [{en, vi}]. spent in đồng, NULL for callers below agent; without an order that counts the scores are NULL.
 Errors: PT404 customer_not_found; 22004 missing_argument; 22023 invalid_phone; 55000 not installed, rules_incomplete.';
 
 -- The rules.

@@ -2,24 +2,32 @@
 -- linked (to a customer, deposited or not), pending (staff is to choose) or
 -- unlinked; others are none of these.
 
+-- Day by day, so that a filter on the date reads those days alone.
 CREATE OR REPLACE VIEW @extschema@.balance_statistics AS
-    SELECT (b.transaction_date AT TIME ZONE 'Asia/Ho_Chi_Minh')::date AS date, b.gateway,
-           count(*) AS total_transactions,
-           CASE WHEN (SELECT @extschema@.c360_sees_money()) THEN
-               coalesce(sum(b.transfer_amount) FILTER (WHERE b.transfer_type = 'in'), 0) END AS total_in,
-           CASE WHEN (SELECT @extschema@.c360_sees_money()) THEN
-               coalesce(sum(b.transfer_amount) FILTER (WHERE b.transfer_type = 'out'), 0) END AS total_out,
-           CASE WHEN (SELECT @extschema@.c360_sees_money()) THEN
-               sum(CASE b.transfer_type WHEN 'in' THEN b.transfer_amount ELSE - b.transfer_amount END) END AS net_change,
-           count(l.id) AS linked_count,
-           count(*) FILTER (WHERE l.id IS NULL AND p.id IS NOT NULL) AS pending_count,
-           count(*) FILTER (WHERE l.id IS NULL AND p.id IS NULL
-                              AND b.transfer_type = 'in' AND b.transfer_amount > 0) AS unlinked_count
-    FROM c360.balance_history b
-    LEFT JOIN c360.bank_links l ON l.bank_transaction_id = b.id AND l.unlinked_at IS NULL
-    LEFT JOIN c360.pending_customer_matches p ON p.bank_transaction_id = b.id AND p.status = 'pending'
-    WHERE @extschema@.c360_version() IS NOT NULL
-    GROUP BY 1, 2;
+    SELECT d.day::date AS date, t.gateway, t.total_transactions,
+           CASE WHEN (SELECT @extschema@.c360_sees_money()) THEN t.total_in END AS total_in,
+           CASE WHEN (SELECT @extschema@.c360_sees_money()) THEN t.total_out END AS total_out,
+           CASE WHEN (SELECT @extschema@.c360_sees_money()) THEN t.total_in - t.total_out END AS net_change,
+           t.linked_count, t.pending_count, t.unlinked_count
+    FROM generate_series(date_trunc('day', (SELECT min(f.transaction_date) FROM c360.balance_history f)
+                                           AT TIME ZONE 'Asia/Ho_Chi_Minh'),
+                         (SELECT max(f.transaction_date) FROM c360.balance_history f)
+                             AT TIME ZONE 'Asia/Ho_Chi_Minh', interval '1 day') AS d (day)
+    CROSS JOIN LATERAL (
+        SELECT b.gateway, count(*) AS total_transactions,
+               coalesce(sum(b.transfer_amount) FILTER (WHERE b.transfer_type = 'in'), 0) AS total_in,
+               coalesce(sum(b.transfer_amount) FILTER (WHERE b.transfer_type = 'out'), 0) AS total_out,
+               count(l.id) AS linked_count,
+               count(*) FILTER (WHERE l.id IS NULL AND p.id IS NOT NULL) AS pending_count,
+               count(*) FILTER (WHERE l.id IS NULL AND p.id IS NULL
+                                  AND b.transfer_type = 'in' AND b.transfer_amount > 0) AS unlinked_count
+        FROM c360.balance_history b
+        LEFT JOIN c360.bank_links l ON l.bank_transaction_id = b.id AND l.unlinked_at IS NULL
+        LEFT JOIN c360.pending_customer_matches p ON p.bank_transaction_id = b.id AND p.status = 'pending'
+        WHERE b.transaction_date >= d.day AT TIME ZONE 'Asia/Ho_Chi_Minh'
+          AND b.transaction_date < (d.day + interval '1 day') AT TIME ZONE 'Asia/Ho_Chi_Minh'
+        GROUP BY b.gateway) t
+    WHERE @extschema@.c360_version() IS NOT NULL;
 COMMENT ON VIEW @extschema@.balance_statistics IS
     'Bank transfers by shop day and gateway: sums, and how many are linked, pending, unlinked
 Amounts in đồng; NULL for callers below agent. Days without any are left out.';
@@ -90,14 +98,22 @@ COMMENT ON COLUMN @extschema@.c360_pending_match_list.name IS 'of the customer t
 COMMENT ON COLUMN @extschema@.c360_pending_match_list.transfer_amount IS 'đồng';
 
 CREATE OR REPLACE VIEW @extschema@.c360_bank_match_statistics AS
-    SELECT m.date, m.method, count(*) AS transfers, coalesce(sum(m.transfer_amount), 0) AS total_amount,
-           round(100.0 * count(*) / sum(count(*)) OVER (PARTITION BY m.date), 2) AS share
-    FROM (SELECT (b.transaction_date AT TIME ZONE 'Asia/Ho_Chi_Minh')::date AS date, b.transfer_amount,
-                 coalesce(l.method, b.result, 'undecided') AS method
-          FROM c360.balance_history b
-          LEFT JOIN c360.bank_links l ON l.bank_transaction_id = b.id AND l.unlinked_at IS NULL
-          WHERE b.transfer_type = 'in' AND b.transfer_amount > 0 AND @extschema@.c360_version() IS NOT NULL) m
-    GROUP BY m.date, m.method;
+    SELECT d.day::date AS date, m.method, m.transfers, m.total_amount, m.share
+    FROM generate_series(date_trunc('day', (SELECT min(f.transaction_date) FROM c360.balance_history f)
+                                           AT TIME ZONE 'Asia/Ho_Chi_Minh'),
+                         (SELECT max(f.transaction_date) FROM c360.balance_history f)
+                             AT TIME ZONE 'Asia/Ho_Chi_Minh', interval '1 day') AS d (day)
+    CROSS JOIN LATERAL (
+        SELECT coalesce(l.method, b.result, 'undecided') AS method, count(*) AS transfers,
+               coalesce(sum(b.transfer_amount), 0) AS total_amount,
+               round(100.0 * count(*) / sum(count(*)) OVER (), 2) AS share
+        FROM c360.balance_history b
+        LEFT JOIN c360.bank_links l ON l.bank_transaction_id = b.id AND l.unlinked_at IS NULL
+        WHERE b.transfer_type = 'in' AND b.transfer_amount > 0
+          AND b.transaction_date >= d.day AT TIME ZONE 'Asia/Ho_Chi_Minh'
+          AND b.transaction_date < (d.day + interval '1 day') AT TIME ZONE 'Asia/Ho_Chi_Minh'
+        GROUP BY 1) m
+    WHERE @extschema@.c360_version() IS NOT NULL;
 COMMENT ON VIEW @extschema@.c360_bank_match_statistics IS
     'Incoming transfers by shop day and by how their customer was found
 Amounts in đồng. Filter by date.';
@@ -114,7 +130,8 @@ CREATE OR REPLACE VIEW @extschema@.c360_bank_problem_list AS
                before.accumulated + CASE b.transfer_type WHEN 'in' THEN b.transfer_amount ELSE - b.transfer_amount END AS expected,
                b.accumulated AS found, 'after transfer ' || before.sepay_id AS detail
         FROM (SELECT p.accumulated, p.sepay_id FROM c360.balance_history p
-              WHERE p.account_number = b.account_number AND coalesce(p.sub_account, '') = coalesce(b.sub_account, '')
+              WHERE p.account_number COLLATE "C" = b.account_number
+                AND coalesce(p.sub_account, '') COLLATE "C" = coalesce(b.sub_account, '')
                 AND (p.transaction_date, p.sepay_id) < (b.transaction_date, b.sepay_id)
               ORDER BY p.transaction_date DESC, p.sepay_id DESC LIMIT 1) AS before
         WHERE before.accumulated::numeric + CASE b.transfer_type WHEN 'in' THEN b.transfer_amount ELSE - b.transfer_amount END
@@ -122,7 +139,7 @@ CREATE OR REPLACE VIEW @extschema@.c360_bank_problem_list AS
         UNION ALL
         SELECT 'repeated_reference' AS problem, NULL::bigint AS expected, NULL::bigint AS found, b.reference_code AS detail
         WHERE EXISTS (SELECT FROM c360.balance_history r
-                      WHERE r.reference_code = b.reference_code AND r.account_number = b.account_number AND r.id <> b.id)
+                      WHERE r.reference_code COLLATE "C" = b.reference_code AND r.account_number = b.account_number AND r.id <> b.id)
         UNION ALL
         SELECT 'told_differently' AS problem, b.transfer_amount AS expected,
                CASE WHEN d.raw_data ->> 'transferAmount' ~ '^[0-9]{1,18}$' THEN (d.raw_data ->> 'transferAmount')::bigint END AS found,

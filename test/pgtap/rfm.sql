@@ -400,6 +400,16 @@ SELECT is((SELECT tier FROM c360_update_rfm('0975000001')), 'platinum', 'a locke
 SELECT c360_set_tier('0975000001', 'platinum', false) \g /dev/null
 SELECT c360_refresh_rfm() \g /dev/null
 SELECT is((SELECT tier FROM c360.customers WHERE phone = '0975000001'), 'new', 'once unlocked the next refresh sets it');
+SELECT is((SELECT string_agg(format('%s>%s', from_tier, to_tier), ', ' ORDER BY h.id) FROM c360.rfm_history h JOIN c360.customers c ON c.id = h.customer_id
+           WHERE c.phone = '0975000001' AND h.from_segment IS NOT DISTINCT FROM h.to_segment AND h.day = c360_shop_day(now())),
+          'new>platinum, platinum>new', 'staff''s changes are history as scoring''s are; a lock alone is none');
+SELECT c360_record_order('0975000001', 'ONE3', 600000, status => 'delivered'), c360_update_rfm('0975000001') \g /dev/null
+SELECT a ->> 'segment_since' AS since, coalesce(a ->> 'previous_segment', '') AS previous FROM c360_analyze_rfm('0975000001') a \gset
+SELECT c360_set_tier('0975000001', 'gold') \g /dev/null
+SELECT is((SELECT format('%s %s %s', a ->> 'previous_tier', (a ->> 'tier_since')::timestamptz > now(), a ->> 'segment_since' = :'since' AND a ->> 'previous_segment' IS NOT DISTINCT FROM nullif(:'previous', ''))
+           FROM c360_analyze_rfm('0975000001') a), 'silver t t', 'the analysis tells the tier of before; the segment''s change is what it was');
+SELECT is((SELECT count(*) FROM c360_rfm_movement(c360_shop_day(now()), c360_shop_day(now())) WHERE from_segment = to_segment), 0::bigint, 'and is no movement between segments');
+SELECT c360_record_order('0975000001', 'ONE3', 600000, status => 'cancelled'), c360_update_rfm('0975000001') \g /dev/null
 SELECT c360_set_tier('0975000001', 'blacklist', false) \g /dev/null
 SELECT is((SELECT tier FROM c360_update_rfm('0975000001')), 'blacklist', 'blacklist stays without a lock');
 
