@@ -168,7 +168,7 @@ is((split /\|/, refresh(1))[1], 0, 'a full run at the end finds nothing to chang
 # However orders are read: by the index alone after a VACUUM; sorted by the
 # server if most pages of the table are to be looked at and memory is small,
 # which work_mem is, too.
-for my $way ('VACUUM c360.customer_orders', 'UPDATE c360.customer_orders SET amount = amount + 1 WHERE amount % 3 = 0')
+for my $way ('VACUUM c360.customer_orders', 'UPDATE c360.customer_orders SET amount = amount + 1 WHERE id % 3 = 0')
 {
     if ($way =~ /UPDATE/)
     {
