@@ -29,6 +29,24 @@
 #include "event.h"
 
 #define LONGEST_CURSOR	1000	/* that a payload has room for */
+#define NEAR			32		/* rows that are rather walked over */
+
+/*
+ * Rows of events, and those that are told with them. They are asked for in
+ * nearly the order of their index, so the next one is mostly near: a scan
+ * walks along, and only what it has passed already is looked up by itself.
+ */
+typedef struct Companions
+{
+	C360Index	index;
+	int			column;			/* its key */
+	C360Scan   *walk;			/* these are opened when first needed */
+	C360Scan   *single;
+	C360Row    *row;			/* where the walk stands; NULL = at its end */
+	int64		at;				/* the key there */
+	int64		asked;			/* of the walk, the last time */
+	bool		walking;		/* or it was a single one */
+} Companions;
 
 struct C360EventReader
 {
@@ -44,8 +62,9 @@ struct C360EventReader
 	int			most;			/* rows to look at */
 	int			looked_at;
 	int64		last_id;		/* of those */
-	C360Scan   *ledger;			/* opened when first needed */
-	C360Scan   *uses;
+	Companions	late_rows;
+	Companions	ledger;
+	Companions	uses;
 	MemoryContext row_context;	/* of one event */
 	C360Event	event;
 };
@@ -65,6 +84,84 @@ c360_channel_named(const char *name)
 	while (channel < C360_NCHANNELS && strcmp(name, c360_channels[channel]) != 0)
 		channel++;
 	return channel;
+}
+
+/*
+ * Companions
+ */
+
+static void
+init_companions(Companions *companions, C360Index index, int column)
+{
+	companions->index = index;
+	companions->column = column;
+}
+
+static void
+end_scan(C360Scan *scan)
+{
+	if (scan != NULL)
+		c360_scan_end(scan);
+}
+
+static void
+end_companions(Companions *companions)
+{
+	end_scan(companions->walk);
+	end_scan(companions->single);
+}
+
+static void
+step(Companions *companions)
+{
+	companions->row = c360_scan_next(companions->walk);
+	if (companions->row != NULL)
+		companions->at = c360_get_int64(companions->row, companions->column);
+}
+
+/* Brings the walk to the first row from this key on. */
+static void
+walk_to(C360EventReader *reader, Companions *companions, int64 key)
+{
+	int			steps = 0;
+
+	while (companions->row != NULL && companions->at < key && steps++ < NEAR)
+		step(companions);
+	if (companions->row != NULL && companions->at >= key)
+		return;
+	if (companions->walk == NULL)
+		companions->walk = c360_scan_begin_after(reader->store, companions->index, (Datum) 0,
+												 key - 1);
+	else
+		c360_scan_again_after(companions->walk, key - 1);
+	step(companions);
+}
+
+static C360Row *
+first_companion(C360EventReader *reader, Companions *companions, int64 key)
+{
+	companions->walking = companions->walk == NULL || key > companions->asked;
+	if (companions->walking)
+	{
+		walk_to(reader, companions, key);
+		companions->asked = key;
+		return companions->row != NULL && companions->at == key ? companions->row : NULL;
+	}
+	if (companions->single == NULL)
+		companions->single = c360_scan_begin(reader->store, companions->index, Int64GetDatum(key));
+	else
+		c360_scan_again(companions->single, Int64GetDatum(key));
+	return c360_scan_next(companions->single);
+}
+
+/* The next one with the same key. */
+static C360Row *
+next_companion(Companions *companions)
+{
+	if (!companions->walking)
+		return c360_scan_next(companions->single);
+	step(companions);
+	return companions->row != NULL && companions->at == companions->asked ? companions->row : NULL;
 }
 
 /*
@@ -181,6 +278,9 @@ new_reader(C360Store *store)
 	C360EventReader *reader = palloc0(sizeof(*reader));
 
 	reader->store = store;
+	init_companions(&reader->late_rows, C360_ACTIVITY_BY_ID, ACTIVITY_id);
+	init_companions(&reader->ledger, C360_LEDGER_BY_ID, LEDGER_id);
+	init_companions(&reader->uses, C360_USES_BY_TRANSACTION, USE_transaction_id);
 	reader->row_context = AllocSetContextCreate(CurrentMemoryContext, "c360 event",
 												ALLOCSET_DEFAULT_SIZES);
 	return reader;
@@ -227,7 +327,7 @@ next_late_row(C360EventReader *reader)
 		Assert(reader->late != NULL);
 		reader->looked_at++;
 		reader->last_id = reader->late[reader->next_late++];
-		row = c360_find(reader->store, C360_ACTIVITY_BY_ID, Int64GetDatum(reader->last_id));
+		row = first_companion(reader, &reader->late_rows, reader->last_id);
 	}
 	return row;
 }
@@ -314,12 +414,10 @@ c360_events_unfinished(const C360EventReader *reader, int64 *last_id)
 void
 c360_events_end(C360EventReader *reader)
 {
-	if (reader->walk != NULL)
-		c360_scan_end(reader->walk);
-	if (reader->ledger != NULL)
-		c360_scan_end(reader->ledger);
-	if (reader->uses != NULL)
-		c360_scan_end(reader->uses);
+	end_scan(reader->walk);
+	end_companions(&reader->late_rows);
+	end_companions(&reader->ledger);
+	end_companions(&reader->uses);
 	MemoryContextDelete(reader->row_context);
 }
 
@@ -354,35 +452,71 @@ typedef enum Detail
 	WITHOUT_TEXTS
 } Detail;
 
-/* Compact, and without printf: this runs for every event of a busy shop. */
-static void
+/*
+ * Compact, without printf, and inline so that lengths of keys are constants:
+ * this runs for every event of a busy shop.
+ */
+static inline void
 append_key(StringInfo out, const char *key)
 {
-	if (out->data[out->len - 1] != '{')
-		appendStringInfoChar(out, ',');
-	appendStringInfoChar(out, '"');
-	appendStringInfoString(out, key);
-	appendStringInfoString(out, "\":");
+	size_t		length = strlen(key);
+	char	   *end;
+
+	enlargeStringInfo(out, length + 4);
+	end = out->data + out->len;
+	if (end[-1] != '{')
+		*end++ = ',';
+	*end++ = '"';
+	memcpy(end, key, length);
+	end += length;
+	*end++ = '"';
+	*end++ = ':';
+	*end = '\0';
+	out->len = end - out->data;
 }
 
-static void
+static inline void
 append_number(StringInfo out, const char *key, int64 value)
 {
 	append_key(out, key);
 	c360_append_int64(out, value);
 }
 
+/* Most texts need no escapes. */
 static void
+append_json(StringInfo out, const char *text)
+{
+	size_t		length = 0;
+	char	   *end;
+
+	while ((unsigned char) text[length] >= ' ' && text[length] != '"' && text[length] != '\\')
+		length++;
+	if (text[length] != '\0')
+	{
+		escape_json(out, text);
+		return;
+	}
+	enlargeStringInfo(out, length + 3);
+	end = out->data + out->len;
+	*end++ = '"';
+	memcpy(end, text, length);
+	end += length;
+	*end++ = '"';
+	*end = '\0';
+	out->len = end - out->data;
+}
+
+static inline void
 append_text(StringInfo out, const char *key, const char *value)
 {
 	if (value == NULL)
 		return;
 	append_key(out, key);
-	escape_json(out, value);
+	append_json(out, value);
 }
 
 /* In UTC, whatever the session's time zone is. */
-static void
+static inline void
 append_time(StringInfo out, const char *key, TimestampTz value)
 {
 	char		buffer[MAXDATELEN + 1];
@@ -407,16 +541,6 @@ append_lot(StringInfo out, int64 credit_id, int64 amount, TimestampTz expires_at
 	appendStringInfoChar(out, '}');
 }
 
-/* Brings *scan to the rows with this key. */
-static void
-look_up(C360EventReader *reader, C360Scan **scan, C360Index index, int64 key)
-{
-	if (*scan == NULL)
-		*scan = c360_scan_begin(reader->store, index, Int64GetDatum(key));
-	else
-		c360_scan_again(*scan, Int64GetDatum(key));
-}
-
 static void
 append_lots(C360EventReader *reader, C360Row *ledger, StringInfo out)
 {
@@ -430,9 +554,8 @@ append_lots(C360EventReader *reader, C360Row *ledger, StringInfo out)
 				   c360_get_time(ledger, LEDGER_credit_expires_at));
 	else if (c360_get_int64(ledger, LEDGER_virtual_change) != 0)
 	{
-		look_up(reader, &reader->uses, C360_USES_BY_TRANSACTION,
-				c360_get_int64(ledger, LEDGER_id));
-		while ((use = c360_scan_next(reader->uses)) != NULL && out->len < C360_PAYLOAD_LIMIT)
+		for (use = first_companion(reader, &reader->uses, c360_get_int64(ledger, LEDGER_id));
+			 use != NULL && out->len < C360_PAYLOAD_LIMIT; use = next_companion(&reader->uses))
 			append_lot(out, c360_get_int64(use, USE_credit_id),
 					   c360_get_int64(use, USE_amount), c360_get_time(use, USE_expires_at));
 	}
@@ -443,10 +566,8 @@ append_lots(C360EventReader *reader, C360Row *ledger, StringInfo out)
 static void
 append_movement(C360EventReader *reader, int64 transaction_id, Detail detail, StringInfo out)
 {
-	C360Row    *ledger;
+	C360Row    *ledger = first_companion(reader, &reader->ledger, transaction_id);
 
-	look_up(reader, &reader->ledger, C360_LEDGER_BY_ID, transaction_id);
-	ledger = c360_scan_next(reader->ledger);
 	if (ledger == NULL)
 		return;
 	append_number(out, "balance", c360_get_int64(ledger, LEDGER_balance_after));
@@ -462,7 +583,6 @@ append_movement(C360EventReader *reader, int64 transaction_id, Detail detail, St
 	if (detail == EVERYTHING)
 		append_lots(reader, ledger, out);
 	appendStringInfoChar(out, '}');
-	c360_row_done(ledger);
 }
 
 static bool

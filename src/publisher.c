@@ -37,6 +37,7 @@
 #include "call.h"
 #include "cursor.h"
 #include "event.h"
+#include "heard.h"
 #include "phone.h"
 #include "publisher.h"
 #include "query.h"
@@ -50,6 +51,7 @@
 #define THIN_INTERVAL	600000	/* ms */
 #define BATCH			1000	/* events announced in one transaction */
 #define LONG_WALK		10000	/* rows between two ticks */
+#define HIGH_LOAD		100		/* events between two ticks that double the interval */
 
 /* of the publisher of this process */
 static struct
@@ -61,31 +63,65 @@ static struct
 	C360Moment *announced;		/* all events before this one are told, */
 	C360Moment *target;			/* and of those up to here, if it is set, */
 	int64		announced_id;	/* up to this one */
+	int64		load;			/* ids drawn between the last two ticks */
 }			publisher;
 
 /*
  * Sending
  */
 
+/* What the notifications of a batch have in common. */
+typedef struct Sending
+{
+	const C360Channels *heard;
+	C360EventReader *reader;
+	C360Telling telling;
+	StringInfoData payload;
+	int			sent;
+} Sending;
+
+static void
+begin_sending(Sending *sending, C360EventReader *reader, const C360Channels *heard)
+{
+	sending->heard = heard;
+	sending->reader = reader;
+	sending->telling = c360_settings()->notify_payload_ids ? C360_TELL_IDS : C360_TELL_ALL;
+	sending->sent = 0;
+	initStringInfo(&sending->payload);
+}
+
+static void
+notify(Sending *sending, const char *channel)
+{
+	Async_Notify(channel, sending->payload.data);
+	sending->sent++;
+}
+
 /*
- * Answers how many notifications it took. A row that somebody else put into
- * the table may have a topic that is no channel.
+ * One notification for each channel of the event that anybody listens to. A
+ * row that somebody else put into the table may have a topic that is no
+ * channel.
  */
-static int
-notify(const C360Event *event, const char *payload)
+static void
+announce_event(Sending *sending, const C360Event *event, const char *cursor)
 {
 	C360Channel channel = c360_channel_named(event->channel);
+	bool		to_all = channel != C360_NCHANNELS && c360_is_heard(sending->heard, channel);
+	bool		to_one = channel == C360_WALLETS_CHANNEL && event->phone != NULL &&
+		strlen(event->phone) <= C360_PHONE_MAX &&
+		c360_is_wallet_heard(sending->heard, event->phone);
 	char		wallet[NAMEDATALEN];
 
-	if (channel == C360_NCHANNELS)
-		return 0;
-	Async_Notify(event->channel, payload);
-	if (channel != C360_WALLETS_CHANNEL || event->phone == NULL ||
-		strlen(event->phone) > C360_PHONE_MAX)
-		return 1;
-	snprintf(wallet, sizeof(wallet), "wallet:%s", event->phone);
-	Async_Notify(wallet, payload);
-	return 2;
+	if (!to_all && !to_one)
+		return;
+	c360_event_payload(sending->reader, event, cursor, sending->telling, &sending->payload);
+	if (to_all)
+		notify(sending, event->channel);
+	if (to_one)
+	{
+		snprintf(wallet, sizeof(wallet), "wallet:%s", event->phone);
+		notify(sending, wallet);
+	}
 }
 
 /* A copy that outlives the transaction. */
@@ -112,25 +148,37 @@ forget_moment(C360Moment *moment)
  * Ticks
  */
 
-static void
-write_tick(C360Moment *moment)
+/*
+ * Behind the tick that is "newest", or NULL for the first of an epoch. False
+ * if that is not the newest: somebody made the tables anew, or emptied them.
+ */
+static bool
+write_tick(C360Moment *moment, const C360Moment *newest)
 {
 	static C360Query insert = {"INSERT INTO c360.event_ticks (id, snapshot, low_id, high_id, created_at) "
-		"SELECT greatest((SELECT max(id) + 1 FROM c360.event_ticks), $1), $2::pg_snapshot, $3, $4, "
-		"clock_timestamp() RETURNING id",
-	4, {INT8OID, TEXTOID, INT8OID, INT8OID}};
-	Datum		values[4];
+		"SELECT greatest(t.newest + 1, $1), $2::pg_snapshot, $3, $4, clock_timestamp() "
+		"FROM (SELECT max(id) AS newest FROM c360.event_ticks) t "
+		"WHERE $5 = 0 OR t.newest = $5 AND "
+		"(SELECT epoch FROM c360.event_epochs ORDER BY number DESC LIMIT 1) = $6 RETURNING id",
+	6, {INT8OID, TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID}};
+	Datum		values[6];
 	bool		isnull;
+	bool		written;
 
 	values[0] = Int64GetDatum(publisher.epoch.begins);
 	values[1] = CStringGetTextDatum(c360_moment_snapshot(moment));
 	values[2] = Int64GetDatum(moment->low_id);
 	values[3] = Int64GetDatum(moment->high_id);
+	values[4] = Int64GetDatum(newest != NULL ? newest->tick : 0);
+	values[5] = Int64GetDatum(publisher.epoch.epoch);
 	SPI_connect();
 	c360_query(&insert, values, NULL);
-	moment->tick = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
-											   &isnull));
+	written = SPI_processed > 0;
+	if (written)
+		moment->tick = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+												   1, &isnull));
 	SPI_finish();
+	return written;
 }
 
 /*
@@ -165,7 +213,7 @@ take_up(void)
 	{
 		newest = palloc0(sizeof(*newest));
 		c360_moment_now(newest);
-		write_tick(newest);
+		(void) write_tick(newest, NULL);
 	}
 	else
 		before = c360_tick_before(first_unannounced(newest->tick));
@@ -178,61 +226,77 @@ take_up(void)
 	return true;
 }
 
+/* A new tick, if there are events since the newest. False as above. */
+static bool
+tick_if_needed(C360Moment *moment, bool *ticked)
+{
+	C360Moment *newest = publisher.newest;
+
+	c360_moment_now(moment);
+	/* while a bulk load is open each look would walk over its rows once more */
+	*ticked = c360_events_exist(newest, moment) || moment->high_id - newest->low_id > LONG_WALK;
+	return *ticked ? write_tick(moment, newest) :
+		c360_is_newest_tick(newest->tick, publisher.epoch.epoch);
+}
+
 /* False if c360 is gone. */
 static bool
 tick(void)
 {
 	C360Moment	moment;
+	C360Moment *kept = NULL;
+	bool		ticked;
+	bool		known;
 
 	if (!c360_worker_begin_transaction("ticking"))
 		return false;
-	if (!c360_is_newest_tick(publisher.newest->tick, publisher.epoch.epoch))
+	known = tick_if_needed(&moment, &ticked);
+	if (known && ticked)
+		kept = keep_moment(&moment);
+	c360_worker_end_transaction();
+	if (!known)
 	{
-		c360_worker_end_transaction();
-		publisher.newest = NULL;	/* the tables were made anew, or emptied */
+		publisher.newest = NULL;
 		return take_up();
 	}
-	c360_moment_now(&moment);
-	/* while a bulk load is open each look would walk over its rows once more */
-	if (c360_events_exist(publisher.newest, &moment) ||
-		moment.high_id - publisher.newest->low_id > LONG_WALK)
+	if (kept != NULL)
 	{
-		C360Moment *kept;
-
-		write_tick(&moment);
-		kept = keep_moment(&moment);
-		c360_worker_end_transaction();
+		publisher.load = kept->high_id - publisher.newest->high_id;
 		forget_moment(publisher.newest);
 		publisher.newest = kept;
 		pg_atomic_fetch_add_u64(&publisher.slot->ticks, 1);
 	}
-	else
-		c360_worker_end_transaction();
 	return true;
 }
 
+static void
+all_announced(void)
+{
+	forget_moment(publisher.announced);
+	publisher.announced = publisher.target;
+	pg_atomic_write_u64(&publisher.slot->announced, publisher.announced->tick);
+	publisher.target = NULL;
+	publisher.announced_id = 0;
+}
+
 /*
- * Announces the next events up to "target". The cursor of each stands right
- * behind it, in the middle of the batch.
+ * Announces the next events up to "target" to those who listen. The cursor of
+ * each stands right behind it, in the middle of the batch.
  */
 static bool
-announce_some(void)
+announce_some(const C360Channels *heard)
 {
 	C360Store  *store;
 	C360EventReader *reader;
 	C360Event  *event;
-	StringInfoData payload;
-	C360Telling telling;
+	Sending		sending;
 	int64		last_id;
 	bool		unfinished;
 	StringInfoData cursor;
 	int			length;
-	int			sent = 0;
 
 	if (!c360_worker_begin_transaction("notifying"))
 		return false;
-	telling = c360_settings()->notify_payload_ids ? C360_TELL_IDS : C360_TELL_ALL;
-	initStringInfo(&payload);
 	initStringInfo(&cursor);
 	appendStringInfoString(&cursor, c360_cursor_within(publisher.epoch.epoch, publisher.announced,
 													   publisher.target));
@@ -240,27 +304,21 @@ announce_some(void)
 	store = c360_store_open_to_read();
 	reader = c360_events_between(store, publisher.announced, publisher.target,
 								 publisher.announced_id, BATCH, BATCH);
+	begin_sending(&sending, reader, heard);
 	while ((event = c360_event_next(reader)) != NULL)
 	{
 		cursor.len = length;
 		c360_append_int64(&cursor, event->id);
-		c360_event_payload(reader, event, cursor.data, telling, &payload);
-		sent += notify(event, payload.data);
+		announce_event(&sending, event, cursor.data);
 	}
 	unfinished = c360_events_unfinished(reader, &last_id);
 	c360_events_end(reader);
 	c360_store_close(store);
 	c360_worker_end_transaction();
-	pg_atomic_fetch_add_u64(&publisher.slot->notifications, sent);
+	pg_atomic_fetch_add_u64(&publisher.slot->notifications, sending.sent);
 	publisher.announced_id = last_id;
 	if (!unfinished)
-	{
-		forget_moment(publisher.announced);
-		publisher.announced = publisher.target;
-		pg_atomic_write_u64(&publisher.slot->announced, publisher.announced->tick);
-		publisher.target = NULL;
-		publisher.announced_id = 0;
-	}
+		all_announced();
 	return true;
 }
 
@@ -271,11 +329,16 @@ announce_some(void)
 static bool
 announce(void)
 {
+	const C360Channels *heard;
+
 	while (publisher.announced->tick != publisher.newest->tick)
 	{
 		if (publisher.target == NULL)
 			publisher.target = keep_moment(publisher.newest);
-		if (!announce_some())
+		heard = c360_heard_now();	/* after the moment was taken: see heard.c */
+		if (c360_nothing_heard(heard))
+			all_announced();
+		else if (!announce_some(heard))
 			return false;
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -391,14 +454,26 @@ wait_for_commits(void)
 	pg_atomic_write_u32(&slot->waiting, 0);
 }
 
+/*
+ * Under load the interval grows, up to four times: what a tick costs, the
+ * waking of each listener included, is shared by more events then.
+ */
+static long
+interval(void)
+{
+	long		load = Max(Min(publisher.load, 3 * HIGH_LOAD), 0);
+
+	return c360_tick_interval + c360_tick_interval * load / HIGH_LOAD;
+}
+
 /* What is left of the interval since the last tick; nobody calls meanwhile. */
 static void
 rest_of_interval(TimestampTz begun)
 {
 	long		passed = TimestampDifferenceMilliseconds(begun, GetCurrentTimestamp());
 
-	if (passed < c360_tick_interval)
-		c360_worker_wait(c360_tick_interval - passed, "waiting for the next tick");
+	if (passed < interval())
+		c360_worker_wait(interval() - passed, "waiting for the next tick");
 }
 
 void
@@ -453,23 +528,20 @@ c360_publish_inline(void)
 	C360Store  *store;
 	C360EventReader *reader;
 	C360Event  *event;
-	StringInfoData payload;
+	C360Channels everything;
+	Sending		sending;
 	char	   *cursor;
-	C360Telling telling;
 
 	PushActiveSnapshot(GetTransactionSnapshot());	/* there is none at commit */
 	c360_act_as_owner(&caller);
-	telling = c360_settings()->notify_payload_ids ? C360_TELL_IDS : C360_TELL_ALL;
 	c360_moment_now(&moment);
 	cursor = c360_cursor_at(c360_epoch_now().epoch, &moment);
-	initStringInfo(&payload);
+	memset(&everything, 0xff, sizeof(everything));
 	store = c360_store_open_to_read();
 	reader = c360_events_of(store, U64FromFullTransactionId(GetTopFullTransactionId()));
+	begin_sending(&sending, reader, &everything);
 	while ((event = c360_event_next(reader)) != NULL)
-	{
-		c360_event_payload(reader, event, cursor, telling, &payload);
-		(void) notify(event, payload.data);
-	}
+		announce_event(&sending, event, cursor);
 	c360_events_end(reader);
 	c360_store_close(store);
 	c360_act_as_caller(&caller);

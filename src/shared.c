@@ -61,7 +61,7 @@ define_settings(void)
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("c360.tick_interval",
 							"Shortest time between two ticks of the publisher.",
-							"Events of busier times are announced together.",
+							"Events of busier times are announced together; under load it grows, up to four times.",
 							&c360_tick_interval, 10, 1, 10000, PGC_SIGHUP, GUC_UNIT_MS,
 							NULL, NULL, NULL);
 	c360_reserve_settings("c360");
@@ -115,6 +115,7 @@ startup(void)
 		pg_atomic_init_u32(&c360_shared->installed, 0);
 		for (int i = 0; i < C360_MAX_DATABASES; i++)
 			init_slot(&c360_shared->slots[i], tranche);
+		c360_hearers_init(&c360_shared->hearers, tranche);
 	}
 	LWLockRelease(AddinShmemInitLock);
 }

@@ -11,6 +11,7 @@
 
 #include "postgres.h"
 
+#include "heard.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
 #include "storage/latch.h"
@@ -93,6 +94,7 @@ typedef struct C360Shared
 	Latch	   *launcher;
 	pg_atomic_uint32 installed; /* somebody called c360_install() */
 	C360Slot	slots[C360_MAX_DATABASES];
+	C360Hearers hearers;
 } C360Shared;
 
 /* settings of the server */

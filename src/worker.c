@@ -320,7 +320,7 @@ c360_worker_begin_transaction(const char *activity)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	look_at_c360();
-	if (c360_extension_schema() == NULL || !c360_tables_ready())
+	if (!OidIsValid(found.extension) || !c360_tables_ready())
 	{
 		PopActiveSnapshot();
 		CommitTransactionCommand();

@@ -111,7 +111,7 @@ COMMENT ON COLUMN @extschema@.c360_settings."default" IS 'value unless it is cha
 COMMENT ON COLUMN @extschema@.c360_settings.description IS 'what it decides';
 
 COMMENT ON COLUMN @extschema@.c360_stat.ticks IS 'ticks that the publisher made';
-COMMENT ON COLUMN @extschema@.c360_stat.notifications IS 'notifications that it sent';
+COMMENT ON COLUMN @extschema@.c360_stat.notifications IS 'notifications that it sent: of an event, one for each channel that anybody listens to';
 COMMENT ON COLUMN @extschema@.c360_stat.lag IS 'time from commit to notification at the last tick';
 COMMENT ON COLUMN @extschema@.c360_stat.backlog IS 'events since the last tick';
 COMMENT ON COLUMN @extschema@.c360_stat.ring_overflow IS 'errors that were not recorded for want of room';

@@ -289,11 +289,18 @@ stop_listeners() {
     wait $listeners
 }
 
+publisher_pid() { sql -c "SELECT pid FROM pg_stat_activity WHERE backend_type = 'c360 publisher'"; }
+listening_pids() { sql -c "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN %'"; }
+# user and system time of processes so far, hundredths of a second
+cpu_of() { local pid; for pid in "$@"; do cat "/proc/$pid/stat"; done | awk '{sum += $14 + $15} END {print sum + 0}'; }
+# µs for an event: hundredths of a second of $1 processes, in the last run of file $2
+per_event() { awk -v cpu="$3" -v processes="$1" -v seconds="$seconds" 'END {print cpu * 10000 / processes / ($1 * seconds)}' "$2"; }
+
 rate() { pgbench -n -M prepared -c "$clients" -j 1 -T "$seconds" -R "$1" -l --log-prefix="$2" -f c360.sql bench >/dev/null 2>&1; }
 percentile_99() { cat "$1".* | awk '{print $3 / 1000}' | sort -g | awk '{v[NR] = $1} END {print v[int(NR * 0.99)]}'; rm -f "$1".*; }
 
 measure_events() {
-    local dir listeners half round cursor publisher before
+    local dir listeners half round cursor publisher before backends before_backends before_clients
     dir=$(mktemp -d)
     cc -O2 -I"$(${PG_CONFIG:-pg_config} --includedir)" listener.c -o "$dir/listener" -lpq
     sql -f pages.sql
@@ -307,9 +314,17 @@ measure_events() {
         tps -f notify.sql bench >>"$dir/peer"
         stop_listeners
         notify_mode worker
+        publisher=$(publisher_pid)
+        before=$(cpu_of "$publisher")
         tps -f c360.sql bench >>"$dir/alone"
+        per_event 1 "$dir/alone" $(($(cpu_of "$publisher") - before)) >>"$dir/cpu_alone"
         start_listeners wallets "$dir/listened"
+        backends=$(listening_pids)
+        before=$(cpu_of "$publisher") before_backends=$(cpu_of $backends) before_clients=$(cpu_of $listeners)
         tps -f c360.sql bench >>"$dir/four"
+        per_event 1 "$dir/four" $(($(cpu_of "$publisher") - before)) >>"$dir/cpu_four"
+        per_event 4 "$dir/four" $(($(cpu_of $backends) - before_backends)) >>"$dir/cpu_backend"
+        per_event 4 "$dir/four" $(($(cpu_of $listeners) - before_clients)) >>"$dir/cpu_client"
         stop_listeners
         # an unrelated transaction that wrote something stays open
         mkfifo "$dir/open"
@@ -329,6 +344,9 @@ measure_events() {
     row "with 4 listeners that receive everything" "$(of four off)" "≥ 0.85"
     row "with 4 listeners, against PL/pgSQL with NOTIFY and 4 listeners ($(median <"$dir/peer" | cut -d. -f1)/s)" "$(of four peer) ×" "3.5 ×"
     row "with an unrelated transaction open, against without" "$(of beside_open four)" "within 10 %"
+    us() { median <"$dir/$1" | awk '{printf "%.1f", $1}'; }
+    row "CPU of the publisher for an event that nobody listens to / that 4 listeners receive" "$(us cpu_alone) / $(us cpu_four) µs" ""
+    row "of a listener: its backend / its client" "$(us cpu_backend) / $(us cpu_client) µs" ""
 
     half=$(awk '{print int($1 / 2)}' "$dir/off" | median | cut -d. -f1)
     for round in $(seq "$rounds"); do
@@ -360,11 +378,11 @@ measure_events() {
     row "c360_events_since, $events events behind, pages of 500" "$(awk '{print $1}' "$dir/pages" | median | cut -d. -f1) events/s" "≥ 100,000"
     row "… last tenth of the pages against the first" "$(awk '{print $2}' "$dir/pages" | median | cut -c1-4) ×" "not growing"
 
-    publisher=$(sql -c "SELECT pid FROM pg_stat_activity WHERE backend_type = 'c360 publisher'")
+    publisher=$(publisher_pid)
     sleep 5
-    before=$(awk '{print $14 + $15}' "/proc/$publisher/stat")
+    before=$(cpu_of "$publisher")
     sleep 30
-    row "idle publisher, CPU over 30 s" "$(awk -v b="$before" '{printf "%.2f", ($14 + $15 - b) / 30}' "/proc/$publisher/stat") %" "< 0.2 %"
+    row "idle publisher, CPU over 30 s" "$(awk -v cpu=$(($(cpu_of "$publisher") - before)) 'BEGIN {printf "%.2f", cpu / 30}') %" "< 0.2 %"
     notify_mode off
     rm -rf "$dir"
 }
@@ -470,6 +488,7 @@ SQL
     search "part of an email" "'khach' || i % 100000"
     search "part of an address" "bench.pick('{hue,ha noi,can tho,hung dao,le loi}', i, 1)"
     search "two frequent parts of an address that do not adjoin" "bench.pick('{le loi ha noi,dao da nang}', i, 1)"
+    search "two frequent parts of a name that do not adjoin" "bench.pick('{van nguyen,anh nguyen,linh thi}', i, 1)"
     search "what nobody has" "'zzz' || i"
     list() { latency "$1" "$2" "$(some "$3")" "≤ 10 ms"; }
     list "customers from any id on, 50 of a tier" "SELECT count(*) FROM (SELECT * FROM c360_customer_list WHERE tier = 'gold' AND id > \$1::bigint ORDER BY id LIMIT 50) l" 'i'
@@ -514,8 +533,10 @@ measure_rfm() {
     rfm -v touched=$((rfm_customers / 100)) -v sample=$((rfm_customers / 50)) -f rfm.sql 2>/dev/null >"$dir/times"
     row "full refresh of a new day, $(value changed | cut -d. -f1) rows and $(value 'new tiers' | cut -d. -f1) tiers change: $(value full) s, against GROUP BY ($(value group) s) and UPDATE of the same rows ($(value update) s) and tiers ($(value 'update tiers') s)" \
         "$(awk -v f="$(value full)" -v g="$(value group)" -v u="$(value update)" -v t="$(value 'update tiers')" 'BEGIN {printf "%.2f", f / (g + u + t)}') ×" "≤ 1.3 ×"
+    row "the same, if the rows of history and the events are inserted, too ($(value 'insert history') s and $(value 'insert events') s)" \
+        "$(awk -v f="$(value full)" -v g="$(value group)" -v u="$(value update)" -v t="$(value 'update tiers')" -v h="$(value 'insert history')" -v e="$(value 'insert events')" 'BEGIN {printf "%.2f", f / (g + u + t + h + e)}') ×" ""
     row "full refresh that changes nothing against GROUP BY alone" "$(ratio "$(value 'full, nothing changes')" "$(value group)") ×" ""
-    row "incremental, $(value examined | cut -d. -f1) customers of this month with new or changed orders: $(value incremental) s, against full" \
+    row "incremental, $(value examined | cut -d. -f1) customers of this month with new or changed orders, $(value 'tiers of incremental' | cut -d. -f1) new tiers: $(value incremental) s, against full" \
         "$(ratio "$(value incremental)" "$(value full)")" "≤ 0.05"
     row "as many customers at random, nearly all of whom change their tier: $(value 'at random') s, against full" \
         "$(ratio "$(value 'at random')" "$(value full)")" ""
@@ -536,6 +557,16 @@ measure_rfm() {
         cat "$dir/$alone".* | awk '{if ($3 > m) m = $3} END {print m / 1000}' >"$dir/wait_$alone"
     done
     row "longest wait of another client meanwhile (alone: $(cut -c1-5 <"$dir/wait_alone") ms)" "$(cut -c1-5 <"$dir/wait_beside") ms" "50 ms"
+    row "memory of its own that a refresh of all adds which changes most of them" "$(rfm <<SQL | tail -n 1
+SELECT c360_refresh_rfm(true);
+SELECT $own_memory AS before \\gset
+BEGIN;
+DELETE FROM c360.customer_rfm;
+SELECT c360_refresh_rfm(true);
+ROLLBACK;
+SELECT $own_memory - :before;
+SQL
+) kB" "bounded by work_mem"
     rm -rf "$dir"
 }
 

@@ -505,9 +505,9 @@ foreach my $db ('shop', 'elsewhere')
     heard($everything);
     $node->safe_psql('shop', 'BEGIN; ' . join('; ', map { move($_) } 'a1', 'b1', 'c1') . '; COMMIT');
     heard_until($everything, 'c1');
-    $node->poll_query_until('shop', 'SELECT notifications >= ' . ($notifications + 6) . ' FROM c360_stat');
-    is($node->safe_psql('shop', $counts), ($ticks + 1) . '|' . ($notifications + 6),
-        'c360_stat: one tick more, and two notifications for each movement');
+    $node->poll_query_until('shop', 'SELECT notifications >= ' . ($notifications + 3) . ' FROM c360_stat');
+    is($node->safe_psql('shop', $counts), ($ticks + 1) . '|' . ($notifications + 3),
+        'c360_stat: one tick more, and a notification for each movement, whose wallet nobody listens to');
     ok($node->poll_query_until('shop', q{SELECT lag > '0' AND lag < '1 hour' FROM c360_stat}), 'lag');
     is($node->safe_psql('shop', 'SELECT backlog, ring_overflow FROM c360_stat'), '0|0', 'no backlog, nothing lost');
     is($node->safe_psql('elsewhere', 'SELECT * FROM c360_stat'), '|||||', 'a database without workers has none');
