@@ -567,5 +567,19 @@ SELECT set_eq($$SELECT c.phone FROM c360.fraud_flags f JOIN c360.customers c ON 
       GROUP BY c.phone HAVING count(*) >= 3 AND count(*) FILTER (WHERE o.status = 'returned') > 0.5 * count(*)$$, 'high_return_rate equals the reference');
 SELECT is(pg_temp.scan('-infinity'), 0::bigint, 'nothing is left to find');
 
+-- Rules that are off do not look; once on they find what was there, however often.
+SELECT c360_set_fraud_rule(rule, 'off') FROM c360.fraud_rules \g /dev/null
+SELECT pg_temp.orders('0919000001', 'rrr') \g /dev/null
+SELECT c360_deposit('0919000002', 6000000) FROM generate_series(1, 150) \g /dev/null
+SELECT pg_temp.pairs('0919000003', 3, 100, 100, '1 minute', '1 day') \g /dev/null
+SELECT is((SELECT format('%s %s', sum(examined), sum(flagged)) FROM c360_scan_fraud()), '0 0', 'all rules off');
+SELECT c360_set_fraud_rule(rule, 'on') FROM c360.fraud_rules \g /dev/null
+SELECT is(pg_temp.scan(), 3::bigint, 'on again');
+SELECT is(pg_temp.flags('0919000002'), 'wallet_abuse x25', '25 findings at once');
+SELECT is((SELECT format('%s %s %s', jsonb_array_length(evidence -> 'again'), array_position(counted, max(t.id)) IS NOT NULL, cardinality(counted) % 6)
+           FROM c360.fraud_flags f, c360.wallet_transactions t WHERE f.id = pg_temp.flag('0919000002') AND t.customer_id = f.customer_id GROUP BY f.id),
+          '19 t 0', 'twenty are told, the last one is kept');
+SELECT is(pg_temp.scan('-infinity'), 0::bigint, 'and nothing of them is found again');
+
 SELECT * FROM finish();
 ROLLBACK;
