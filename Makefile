@@ -12,19 +12,28 @@
 #   make valgrind    the regress tests against a server under valgrind
 #   make sanitize    the tests with the address and undefined-behaviour sanitizers
 #   make coverage    which lines of src/ the tests run
+#   make dist        the archive of the last commit
+#   make deb-check   builds the archive and the Debian package, and tries them
+#   make freeze      after a release: keeps its scripts (doc/releasing.md)
 
 EXTENSION = c360
-EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" c360.control)
+EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" c360.control)
 
 STEPS = $(sort $(wildcard sql/tables/*.sql))
 VIEWS = $(sort $(wildcard sql/views/*.sql))
 FUNCTIONS = $(sort $(wildcard sql/functions/*.sql))
 SCRIPT = sql/c360--$(EXTVERSION).sql
+# the last release, and how its installations become this version
+RELEASED := $(shell ls sql/releases | sed -n 's/^c360--\([0-9.]*\)\.sql$$/\1/p' | sort -V | tail -n 1)
+UPDATE = sql/c360--$(RELEASED)--$(EXTVERSION).sql
+ifeq ($(RELEASED),$(EXTVERSION))
+$(error sql/releases/ has version $(EXTVERSION) already: c360.control must name the next one)
+endif
 
 MODULE_big = c360
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
-DATA = $(filter-out $(SCRIPT),$(wildcard sql/c360--*--*.sql))
-DATA_built = $(SCRIPT)
+DATA = $(wildcard sql/releases/*.sql)
+DATA_built = $(SCRIPT) $(UPDATE)
 PG_CPPFLAGS = -DC360_VERSION='"$(EXTVERSION)"' -DC360_TABLES_VERSION=$(words $(STEPS))
 # -Wextra without what PostgreSQL's own headers and conventions set off
 PG_CFLAGS = -std=gnu99 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
@@ -34,13 +43,13 @@ REGRESS = setup $(filter-out setup,$(sort $(notdir $(basename $(wildcard test/sq
 REGRESS_OPTS = --inputdir=test --encoding=UTF8
 ISOLATION = $(sort $(notdir $(basename $(wildcard test/specs/*.spec))))
 ISOLATION_OPTS = --inputdir=test --encoding=UTF8
-EXTRA_CLEAN = $(SCRIPT) results output_iso regression.out regression.diffs tmp_check log test/fuzz/build coverage.txt
+EXTRA_CLEAN = $(wildcard sql/c360--*.sql) results output_iso regression.out regression.diffs tmp_check log test/fuzz/build coverage.txt
 
 PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 # These targets call make again once PGXS is there; they have no use for it
 # themselves, and it has a "check" of its own.
-OWN_TARGETS = deps demo postgrest check soak bench valgrind sanitize coverage reference lint dist
+OWN_TARGETS = deps demo postgrest check soak bench valgrind sanitize coverage reference lint dist deb-check
 PG_MAJOR ?= $(or $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p'),15)
 
 ifneq ($(filter $(OWN_TARGETS),$(MAKECMDGOALS)),)
@@ -88,7 +97,11 @@ bench:
 	@test/bench/run.sh
 
 dist:
-	git archive --prefix=c360-$(EXTVERSION)/ -o c360-$(EXTVERSION).zip HEAD
+	git archive --prefix=c360-$(EXTVERSION)/ -o $(or $(DIST_DIR),.)/c360-$(EXTVERSION).zip HEAD
+
+deb-check:
+	@PG_MAJOR=$(PG_MAJOR) test/deps.sh deb
+	@PG_MAJOR=$(PG_MAJOR) test/deb.sh
 
 else ifneq ($(PGXS),)
 include $(PGXS)
@@ -120,6 +133,18 @@ $(SCRIPT): $(FUNCTIONS) $(STEPS) $(VIEWS) Makefile c360.control
 	       echo "    END IF;"; \
 	     done; esac; \
 	   done; } > $@.tmp && mv $@.tmp $@
+
+# What an installation of the last release runs to become this version.
+$(UPDATE): sql/releases/c360--$(RELEASED).sql sql/update.sql $(SCRIPT) sql/update.awk
+	@awk -v released="$(RELEASED)" -v version="$(EXTVERSION)" \
+	    -v comment="$$(sed -n 's/^comment = //p' c360.control)" \
+	    -f sql/update.awk sql/releases/c360--$(RELEASED).sql sql/update.sql $(SCRIPT) $(SCRIPT) >$@.tmp && mv $@.tmp $@
+
+# A version that was released: its scripts never change again.
+.PHONY: freeze
+freeze: $(SCRIPT) $(UPDATE)
+	cp $(SCRIPT) $(UPDATE) sql/releases/
+	cd sql/releases && sha256sum *.sql >SHA256SUMS
 
 .PHONY: $(OWN_TARGETS)
 

@@ -16,9 +16,12 @@
  *
  * Lock order: the transfer's row, then the wallet. Who takes many of them in
  * one transaction takes BANK_LOCK first, so that two of them do not take the
- * same wallets in different order. A single transfer does not: a batch that
- * has his wallet and comes to the same id while that is being stored ends in a
- * deadlock, and one of the two is to be sent again.
+ * same wallets in different order. Others hold one transfer and wait for one
+ * wallet, which is a deadlock if many come to that transfer after that wallet.
+ * Then the batch gives up what it had locked, and the other goes on, while its
+ * items are taken in one by one. If the wallet belongs to an earlier batch, the
+ * item alone gives up: the other will have stored it after us, and if he has
+ * not (it was a wallet that we waited for), it is stored as failed.
  */
 #include "postgres.h"
 
@@ -279,6 +282,7 @@ typedef struct Batch
 	int			count;
 	bool		decide;
 	const char *failure;		/* stored as failed for this reason */
+	int			at;				/* the item that is taken in */
 } Batch;
 
 static void
@@ -321,6 +325,7 @@ take_in(void *arg)
 	{
 		if (batch->items[i].error != NULL)
 			continue;
+		batch->at = i;
 		take_in_one(store, batch, &batch->items[i]);
 		if (i < batch->count - 1)
 			c360_store_refresh(store);
@@ -336,15 +341,17 @@ is_duplicate(const ErrorData *error)
 		strcmp(error->constraint_name, "balance_history_sepay_id_key") == 0;
 }
 
+typedef ErrorData *(*Try) (void (*body) (void *), void *arg);
+
 /*
  * One transfer in a subtransaction of its own. What cannot be decided is
  * stored with the reason; if it cannot be stored, the error is the answer.
  */
 static ErrorData *
-take_in_alone(Taken *item, bool decide)
+take_in_alone(Taken *item, bool decide, Try try)
 {
-	Batch		batch = {item, 1, decide, NULL};
-	ErrorData  *error = c360_try(take_in, &batch);
+	Batch		batch = {item, 1, decide, NULL, 0};
+	ErrorData  *error = try(take_in, &batch);
 
 	while (error != NULL)
 	{
@@ -359,7 +366,7 @@ take_in_alone(Taken *item, bool decide)
 			return error;
 		else
 			batch.failure = psprintf("%s %s", unpack_sql_state(error->sqlerrcode), error->message);
-		error = c360_try(take_in, &batch);
+		error = try(take_in, &batch);
 	}
 	return NULL;
 }
@@ -368,7 +375,7 @@ void
 c360_ingest(const C360Payload *payload, C360BankResult *result)
 {
 	Taken		item = {*payload};
-	ErrorData  *error = take_in_alone(&item, true);
+	ErrorData  *error = take_in_alone(&item, true, c360_try);
 
 	if (error != NULL)
 		ReThrowError(error);
@@ -495,24 +502,32 @@ report_item(int64 number, const ErrorData *error)
 
 /* What cannot be stored fails by itself, as what is malformed does. */
 static void
-take_in_each(Batch *batch)
+take_in_item(const Batch *batch, Taken *item)
 {
-	for (int i = 0; i < batch->count; i++)
-	{
-		Taken	   *item = &batch->items[i];
+	if (item->error != NULL)
+		return;
+	item->error = take_in_alone(item, batch->decide, c360_try_one_of_many);
+	if (item->error != NULL)
+		item->result = (C360BankResult) {.result = "failed"};
+}
 
-		if (item->error != NULL)
-			continue;
-		item->error = take_in_alone(item, batch->decide);
-		if (item->error != NULL)
-			item->result = (C360BankResult) {.result = "failed"};
-	}
+/*
+ * The item at which the batch failed goes first: if it waits for somebody who
+ * waited for us, he must find free what the batch had locked.
+ */
+static void
+take_in_each(const Batch *batch)
+{
+	take_in_item(batch, &batch->items[batch->at]);
+	for (int i = 0; i < batch->count; i++)
+		if (i != batch->at)
+			take_in_item(batch, &batch->items[i]);
 }
 
 static void
 ingest_batch(Batch *batch, int64 first, ReturnSetInfo *answer)
 {
-	if (c360_try(take_in, batch) != NULL)
+	if (c360_try_one_of_many(take_in, batch) != NULL)
 		take_in_each(batch);
 	for (int i = 0; i < batch->count; i++)
 	{
@@ -582,7 +597,7 @@ ingest_bank_transactions(PG_FUNCTION_ARGS)
 	JsonbContainer *array;
 	JsonbValue	value;
 	int64		first = 1;
-	Batch		batch = {NULL, 0, decide, NULL};
+	Batch		batch = {NULL, 0, decide, NULL, 0};
 
 	if (PG_ARGISNULL(0))
 		c360_missing_argument("payloads");

@@ -5,7 +5,8 @@
  *
  * Each transfer has its own subtransaction. One that fails keeps the reason and
  * is due again after 5, 10, 20 and 40 minutes; after five tries in all it is
- * given up, which c360_bank_transaction_list shows, and staff links it.
+ * given up, which c360_bank_transaction_list shows, and staff links it. So does
+ * one that ends in a deadlock with somebody who waits for one done before.
  *
  * Lock order: BANK_LOCK, which those take who touch many transfers in one
  * transaction, then each transfer's row, then the wallet. A row that somebody
@@ -147,7 +148,7 @@ static Outcome
 try_transfer(int64 id, bool again, const char **result)
 {
 	Attempt		this = {.id = id,.again = again};
-	ErrorData  *error = c360_try(attempt, &this);
+	ErrorData  *error = c360_try_one_of_many(attempt, &this);
 
 	*result = this.result;
 	if (error == NULL)

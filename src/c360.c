@@ -1,6 +1,6 @@
 /*
  * c360.c
- *	  Module load, and the small functions that belong to no other file.
+ *	  Module load, the guard of append-only tables, and acting as their owner.
  *
  * An error in _PG_init would keep the server from starting and pg_upgrade
  * from working, so nothing here can fail.
@@ -10,7 +10,6 @@
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/rel.h"
 
 #include "call.h"
@@ -22,13 +21,13 @@
 #include "settings.h"
 #include "shared.h"
 #include "storage.h"
+#include "ticket.h"
 #include "worker.h"
 
 PG_MODULE_MAGIC;
 
 void		_PG_init(void);
 
-PG_FUNCTION_INFO_V1(c360_version);
 PG_FUNCTION_INFO_V1(c360_refuse_change);
 PG_FUNCTION_INFO_V1(c360_become_owner);
 
@@ -41,18 +40,13 @@ _PG_init(void)
 	c360_settings_init();
 	c360_rfm_init();
 	c360_ignored_init();
+	c360_ticket_init();
 	c360_commit_init();
 	c360_jobs_init();
 	c360_shared_init();
 	c360_heard_init();
 	c360_worker_init();
 	c360_hook_init();
-}
-
-Datum
-c360_version(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_TEXT_P(cstring_to_text(C360_VERSION));
 }
 
 /* The guard of append-only tables, for their owner and superusers, too. */

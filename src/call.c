@@ -197,12 +197,8 @@ concerns_everything(int sqlerrcode)
 		category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_SYSTEM_ERROR;
 }
 
-/*
- * Runs body(arg) in a subtransaction. Answers NULL, or the error that it was
- * rolled back for.
- */
-ErrorData *
-c360_try(void (*body) (void *), void *arg)
+static ErrorData *
+run_in_subtransaction(void (*body) (void *), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -225,7 +221,35 @@ c360_try(void (*body) (void *), void *arg)
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	return error;
+}
+
+/*
+ * Runs body(arg) in a subtransaction. Answers NULL, or the error that it was
+ * rolled back for.
+ */
+ErrorData *
+c360_try(void (*body) (void *), void *arg)
+{
+	ErrorData  *error = run_in_subtransaction(body, arg);
+
 	if (error != NULL && concerns_everything(error->sqlerrcode))
+		ReThrowError(error);
+	return error;
+}
+
+/*
+ * The same for one thing of many that are done in a transaction: who waits for
+ * what we have locked before goes on after all of them, so a deadlock costs
+ * this one alone.
+ */
+ErrorData *
+c360_try_one_of_many(void (*body) (void *), void *arg)
+{
+	ErrorData  *error = run_in_subtransaction(body, arg);
+
+	if (error != NULL && error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED &&
+		concerns_everything(error->sqlerrcode))
 		ReThrowError(error);
 	return error;
 }

@@ -15,6 +15,7 @@
 #include "access/xlogrecovery.h"
 #endif
 #include "catalog/dependency.h"
+#include "catalog/index.h"
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -179,6 +180,41 @@ c360_insert_index_entries(ResultRelInfo *result, TupleTableSlot *slot, EState *e
 #else
 	list_free(ExecInsertIndexTuples(result, slot, estate, true, false, NULL, NIL));
 #endif
+}
+
+/* The same for a new row, without an error where one of these indexes has such a row. */
+static inline List *
+c360_insert_index_entries_unless(ResultRelInfo *result, TupleTableSlot *slot, EState *estate,
+								 bool *conflict, List *keys)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecInsertIndexTuples(result, slot, estate, false, true, conflict, keys, false);
+#else
+	return ExecInsertIndexTuples(result, slot, estate, false, true, conflict, keys);
+#endif
+}
+
+/* Whether none of these unique indexes has such a row; waits for those that write one. */
+static inline bool
+c360_check_unique(ResultRelInfo *result, TupleTableSlot *slot, EState *estate, ItemPointer taken,
+				  List *keys)
+{
+#if PG_VERSION_NUM >= 180000
+	ItemPointerData none;
+
+	ItemPointerSetInvalid(&none);
+	return ExecCheckIndexConstraints(result, slot, estate, taken, &none, keys);
+#else
+	return ExecCheckIndexConstraints(result, slot, estate, taken, keys);
+#endif
+}
+
+/* What c360_check_unique() asks of an index. */
+static inline void
+c360_prepare_to_look(Relation index, IndexInfo *info)
+{
+	if (info->ii_Unique && !index->rd_index->indisexclusion)
+		BuildSpeculativeIndexInfo(index, info);
 }
 
 /* 18 has NOT ENFORCED and virtual columns; there the server compiles. */

@@ -21,9 +21,9 @@
  * A cursor holds in the epoch in which it was made. Epochs begin when the
  * cluster, the database, the tables (a dump was restored) or the timeline are
  * others than before. One that only begins a new timeline of the same
- * database goes on from the one before it, and cursors of that one hold as far as its ticks are known here; after
- * a promotion numbers jump, so that ticks which the old primary gave out last
- * and we never saw are not taken for ours.
+ * database goes on from the one before it, and cursors of that one hold as far
+ * as its ticks are known here; after a promotion numbers jump, so that ticks
+ * which the old primary gave out last and we never saw are not taken for ours.
  */
 #include "postgres.h"
 

@@ -189,7 +189,7 @@ c360_require_customer(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(id);
 }
 
-/* For tickets and orders, which say what made the customer. */
+/* For functions in PL/pgSQL, which say what makes the customer. */
 static Datum
 make_customer(PG_FUNCTION_ARGS)
 {

@@ -59,5 +59,6 @@ extern int64 c360_fraud_parameter(const C360FraudRule *rule, const char *name, i
 extern bool c360_fraud_is_snoozed(const C360FraudRule *rule, int64 customer_id, TimestampTz at);
 extern int64 c360_fraud_counted_up_to(const C360FraudRule *rule, int64 customer_id);
 extern C360Raised c360_fraud_raise(const C360Finding *finding);
+extern void c360_fraud_note_tier(int64 customer_id, const char *from, const char *to);
 
 #endif							/* C360_FRAUD_H */

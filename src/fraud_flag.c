@@ -279,8 +279,23 @@ insert_flag(const C360Finding *finding, const Customer *customer, bool acts, int
 	return id;
 }
 
+/* The history of tiers has it, too; the segment stays. */
+void
+c360_fraud_note_tier(int64 customer_id, const char *from, const char *to)
+{
+	static C360Query insert = {"INSERT INTO c360.rfm_history (customer_id, day, from_segment, to_segment, from_tier, to_tier)"
+		" SELECT c.id, (clock_timestamp() AT TIME ZONE 'Asia/Ho_Chi_Minh')::date, s.segment, s.segment, $2, $3"
+		" FROM c360.customers AS c LEFT JOIN c360.customer_rfm AS s ON s.customer_id = c.id WHERE c.id = $1",
+	3, {INT8OID, TEXTOID, TEXTOID}};
+	Datum		values[3] = {Int64GetDatum(customer_id), CStringGetTextDatum(from), CStringGetTextDatum(to)};
+
+	SPI_connect();
+	c360_query(&insert, values, NULL);
+	SPI_finish();
+}
+
 static void
-blacklist(const C360Finding *finding)
+blacklist(const C360Finding *finding, const Customer *customer)
 {
 	static C360Query update = {"UPDATE c360.customers SET tier = 'blacklist', blacklisted_at = $2, updated_at = $2"
 		" WHERE id = $1", 2, {INT8OID, TIMESTAMPTZOID}};
@@ -289,6 +304,7 @@ blacklist(const C360Finding *finding)
 	SPI_connect();
 	c360_query(&update, values, NULL);
 	SPI_finish();
+	c360_fraud_note_tier(finding->customer_id, customer->tier, "blacklist");
 }
 
 static void
@@ -343,7 +359,7 @@ new_flag(const C360Finding *finding, const Customer *customer, bool acts)
 	int64		flag = insert_flag(finding, customer, acts, activity_id);
 
 	if (acts)
-		blacklist(finding);
+		blacklist(finding, customer);
 	c360_store_refresh(store);
 	if (finding->rule->acts)
 		announce_flag(store, finding, customer, activity_id, flag);

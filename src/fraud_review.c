@@ -27,6 +27,7 @@
 #include "activity.h"
 #include "actor.h"
 #include "call.h"
+#include "fraud.h"
 #include "json.h"
 #include "lot.h"
 #include "query.h"
@@ -213,6 +214,8 @@ give_tier_back(const Flag *flag)
 	if (given)
 		c360_query(&queue, values, NULL);
 	SPI_finish();
+	if (given)
+		c360_fraud_note_tier(flag->customer_id, "blacklist", flag->previous_tier);
 	return given;
 }
 

@@ -116,6 +116,22 @@ c360_json_bool(C360Json *json, const char *key, bool truth)
 	push(json, key, &value);
 }
 
+void
+c360_json_null(C360Json *json, const char *key)
+{
+	JsonbValue	value;
+
+	value.type = jbvNull;
+	push(json, key, &value);
+}
+
+/* A value that was read, containers included. */
+void
+c360_json_value(C360Json *json, const char *key, JsonbValue *value)
+{
+	push(json, key, value);
+}
+
 Jsonb *
 c360_json_finish(C360Json *json)
 {

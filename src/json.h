@@ -25,6 +25,8 @@ extern void c360_json_fraction(C360Json *json, const char *key, double value);
 extern void c360_json_text(C360Json *json, const char *key, const char *value);
 extern void c360_json_time(C360Json *json, const char *key, TimestampTz value);
 extern void c360_json_bool(C360Json *json, const char *key, bool value);
+extern void c360_json_null(C360Json *json, const char *key);
+extern void c360_json_value(C360Json *json, const char *key, JsonbValue *value);
 extern Jsonb *c360_json_finish(C360Json *json);
 
 #endif							/* C360_JSON_H */

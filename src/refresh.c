@@ -2,322 +2,159 @@
  * refresh.c
  *	  Scores customers and writes what differs.
  *
- * One statement reads what a set of customers is scored by, beside what is
- * stored of them: by ids, of a range of ids, or of all, which the planner is
- * free to do with hash tables and parallel workers. Its rows are scored as
- * they come, in memory that does not grow with their number; those that
- * differ are kept up to work_mem, then in a temporary file, and written in
- * chunks when the statement has ended.
+ * Customers come with what they are scored by and what is stored of them
+ * (rfm_reader.c), as one snapshot sees it, and each is scored as he comes. Of
+ * those of whom something differs the score and the places of the rows are
+ * kept, up to work_mem, then written, while nothing else is read that would
+ * drive out the pages being written; what is written does not change what is
+ * still to be read. Who is to be looked at is a range of ids, some ids, all,
+ * or those who changed since an earlier snapshot (changes.c) or are due by the
+ * calendar.
  *
  * Clients are neither waited for nor held up for longer than our transaction:
- * what is written is locked with SKIP LOCKED, in order of id, and who is
- * locked by somebody else is queued for the next batch or run. Locks: the
- * customer's row if his tier or his first score is written, then that of his
- * score; no wallet's. A tier is checked once more under the lock.
+ * what is written is locked only if nobody else holds it and it still is as
+ * it was read; who is otherwise is queued for the next batch or run. Locks:
+ * the customer's row if his tier or his first score is written, then that of
+ * his score; no wallet's.
  *
  * What was read may be older than the lock. That is made good by the next
- * run: orders that its snapshot did not see are had again (changes.c), and
+ * run: orders that its snapshot did not see are had again, and
  * c360_update_rfm() queues whom it changed.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "storage/buffile.h"
-#include "tcop/dest.h"
 #include "tcop/utility.h"
 #include "utils/array.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
+#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/xid8.h"
 
 #include "activity.h"
+#include "actor.h"
 #include "call.h"
 #include "compat.h"
 #include "json.h"
 #include "query.h"
 #include "rfm.h"
+#include "rfm_reader.h"
 #include "storage.h"
 
-#define CHUNK			1000	/* rows written by one statement */
+#define CHUNK			1000	/* customers written by one store, and ids fetched at a time */
 #define REPORT_EVERY	100000	/* customers */
+#define NO_RULES		0		/* none at all: all customers are to be scored again */
 
+PG_FUNCTION_INFO_V1(c360_rfm_fill_queue);
 PG_FUNCTION_INFO_V1(c360_score_customer);
 PG_FUNCTION_INFO_V1(c360_score_customers);
+PG_FUNCTION_INFO_V1(c360_score_changed);
 PG_FUNCTION_INFO_V1(c360_report_progress);
 
-/* Orders that count, of one customer or, grouped, of each. $1 is the first moment of the window. */
-#define ORDER_FACTS \
-	"count(*) AS orders, min(ordered_at) AS first_at, max(ordered_at) AS last_at, " \
-	"count(*) FILTER (WHERE ordered_at >= $1 AND status <> 'returned') AS frequency, " \
-	"min(ordered_at) FILTER (WHERE ordered_at >= $1 AND status <> 'returned') AS oldest_at, " \
-	"least(coalesce(sum(amount) FILTER (WHERE status <> 'returned'), 0), 9223372036854775807)::int8 AS spent " \
-	"FROM c360.customer_orders WHERE status <> 'cancelled' "
+/*
+ * Who changed: whose orders did, by the transactions that the snapshot $1 does
+ * not see and $2 may; who is due on day $3. Orders of our own transaction, $4,
+ * may be beyond a snapshot of REPEATABLE READ. Those of transactions that are
+ * yet to come were restored from a dump of an older cluster: the run in which
+ * their number comes up looks at them, once.
+ */
+#define CHANGED_CUSTOMERS \
+	"SELECT customer_id FROM c360.customer_orders WHERE xact = ANY (ARRAY(SELECT pg_snapshot_xip($1))) " \
+	"UNION SELECT customer_id FROM c360.customer_orders WHERE xact >= pg_snapshot_xmax($1) AND xact < pg_snapshot_xmax($2) " \
+	"UNION SELECT customer_id FROM c360.customer_orders WHERE xact = $4 " \
+	"UNION SELECT customer_id FROM c360.customer_rfm WHERE next_on <= $3 "
 
-#define CUSTOMER_FACTS \
-	"SELECT c.id, c.created_at, c.tier, c.tier_locked, o.orders, o.first_at, o.last_at, o.frequency, " \
-	"o.oldest_at, o.spent, s.r, s.f, s.m, s.segment, s.frequency, s.monetary, s.last_on, s.next_on "
+#define CHANGED_ARGUMENTS	4, {PG_SNAPSHOTOID, PG_SNAPSHOTOID, DATEOID, XID8OID}
 
-enum FactColumn
+typedef struct Segment
 {
-	COLUMN_ID, COLUMN_CREATED_AT, COLUMN_TIER, COLUMN_TIER_LOCKED, COLUMN_ORDERS, COLUMN_FIRST_AT,
-	COLUMN_LAST_AT, COLUMN_FREQUENCY, COLUMN_OLDEST_AT, COLUMN_SPENT, STORED_R, STORED_F, STORED_M,
-	STORED_SEGMENT, STORED_FREQUENCY, STORED_MONETARY, STORED_LAST_ON, STORED_NEXT_ON
-};
+	char		name[NAMEDATALEN];
+	int64		customers;		/* more or fewer than before, or in all */
+} Segment;
 
-static C360Query facts_of_ids = {CUSTOMER_FACTS
-	"FROM c360.customers c "
-	"CROSS JOIN LATERAL (SELECT " ORDER_FACTS "AND customer_id = c.id) o "
-	"LEFT JOIN LATERAL (SELECT * FROM c360.customer_rfm k WHERE k.customer_id = c.id OFFSET 0) s ON true "
-"WHERE c.id = ANY ($2)", 2, {TIMESTAMPTZOID, INT8ARRAYOID}};
-
-static C360Query facts_of_range = {CUSTOMER_FACTS
-	"FROM c360.customers c "
-	"LEFT JOIN (SELECT customer_id, " ORDER_FACTS "AND customer_id > $2 AND customer_id <= $3 "
-	"           GROUP BY customer_id) o ON o.customer_id = c.id "
-	"LEFT JOIN c360.customer_rfm s ON s.customer_id = c.id AND s.customer_id > $2 AND s.customer_id <= $3 "
-"WHERE c.id > $2 AND c.id <= $3", 3, {TIMESTAMPTZOID, INT8OID, INT8OID}};
-
-static C360Query facts_of_all = {CUSTOMER_FACTS
-	"FROM c360.customers c "
-	"LEFT JOIN (SELECT customer_id, " ORDER_FACTS "GROUP BY customer_id) o ON o.customer_id = c.id "
-"LEFT JOIN c360.customer_rfm s ON s.customer_id = c.id", 1, {TIMESTAMPTZOID}};
-
-/* What is to be written of a customer. */
+/* What is to be written of a customer, and where his rows were. */
 typedef struct Change
 {
 	int64		id;
-	bool		stored;			/* he has a score, that may go or change */
-	bool		scored;			/* he gets one */
-	bool		score_differs;
-	bool		counts;			/* not only next_on differs */
-	bool		moves;			/* to another segment */
-	int16		r;
-	int16		f;
-	int16		m;
+	C360RfmScore score;
 	C360Tier	from_tier;
-	C360Tier	to_tier;
-	DateADT		last_on;
-	DateADT		next_on;
-	int64		frequency;
-	int64		monetary;
-	const char *segment;
-	char	   *phone;			/* read with the lock; NULL = erased */
+	bool		stored;			/* he has a score */
+	bool		writes_score;	/* which may come or go */
+	bool		writes_tier;
+	bool		moves;			/* to another segment; having none is one */
+	bool		counts;			/* not only next_on differs */
+	ItemPointerData customer_at;
+	ItemPointerData score_at;
 } Change;
 
-/* Changes in memory, and before them those that were put into a file. */
-typedef struct Changes
+typedef struct Run
 {
-	Change	   *kept;
-	int			count;
-	int			size;
-	BufFile    *file;			/* NULL = there shall be none */
-	int64		filed;
-} Changes;
-
-/* Where the rows of the statement go. */
-typedef struct Receiver
-{
-	DestReceiver pub;
 	DateADT		today;
+	int64		rules;
+	bool		everybody;
+	bool		adds_up;		/* the rows that count segments */
 	int64		examined;
 	int64		changed;
-	Changes		changes;
-	C360RfmFacts facts;			/* of the last row */
-	C360RfmScore score;
-} Receiver;
+	HTAB	   *segments;
+	Change	   *changes;		/* to be written, in order of id */
+	int			nchanges;
+	int			size;
+	C360Row    *customer;		/* of the one being written, as they were read */
+	C360Row    *score;
+	Datum		skipped[CHUNK];
+	int			nskipped;
+	C360Store  *store;			/* for writing */
+	MemoryContext context;		/* of one that is written */
+	char	   *actor;
+	char	   *session_user_name;
+} Run;
+
+static void
+require(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	if (PG_ARGISNULL(n))
+		c360_missing_argument(name);
+}
 
 /*
- * Reading
+ * Comparing
  */
 
 static bool
-same_text(Datum value, const char *text)
+same_numbers(C360Row *stored, const C360RfmScore *score)
 {
-	struct varlena *packed = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(value));
-	size_t		length = strlen(text);
-
-	return VARSIZE_ANY_EXHDR(packed) == length && memcmp(VARDATA_ANY(packed), text, length) == 0;
-}
-
-static C360Tier
-tier_of(Datum value)
-{
-	C360Tier	tier = C360_TIER_NEW;
-
-	while (!same_text(value, c360_tier_name(tier)))
-		if (tier++ == C360_TIER_BLACKLIST)
-			elog(ERROR, "unknown tier \"%s\"", TextDatumGetCString(value));
-	return tier;
+	return DatumGetInt16(c360_get(stored, SCORE_r)) == score->r &&
+		DatumGetInt16(c360_get(stored, SCORE_f)) == score->f &&
+		DatumGetInt16(c360_get(stored, SCORE_m)) == score->m &&
+		DatumGetInt32(c360_get(stored, SCORE_frequency)) == score->frequency &&
+		DatumGetInt64(c360_get(stored, SCORE_monetary)) == score->monetary &&
+		DatumGetDateADT(c360_get(stored, SCORE_last_on)) == score->last_on;
 }
 
 static void
-read_facts(TupleTableSlot *slot, C360RfmFacts *facts)
+compare(const C360RfmCustomer *customer, Change *change)
 {
-	Datum	   *values = slot->tts_values;
-	bool	   *nulls = slot->tts_isnull;
+	const C360RfmScore *score = &change->score;
+	C360Row    *stored = customer->score;
 
-	memset(facts, 0, sizeof(*facts));
-	facts->created_at = DatumGetTimestampTz(values[COLUMN_CREATED_AT]);
-	facts->tier = tier_of(values[COLUMN_TIER]);
-	facts->tier_locked = DatumGetBool(values[COLUMN_TIER_LOCKED]);
-	if (nulls[COLUMN_ORDERS] || DatumGetInt64(values[COLUMN_ORDERS]) == 0)
-		return;
-	facts->orders = DatumGetInt64(values[COLUMN_ORDERS]);
-	facts->first_at = DatumGetTimestampTz(values[COLUMN_FIRST_AT]);
-	facts->last_at = DatumGetTimestampTz(values[COLUMN_LAST_AT]);
-	facts->frequency = DatumGetInt64(values[COLUMN_FREQUENCY]);
-	if (!nulls[COLUMN_OLDEST_AT])
-		facts->oldest_at = DatumGetTimestampTz(values[COLUMN_OLDEST_AT]);
-	if (!nulls[COLUMN_SPENT])
-		facts->monetary = DatumGetInt64(values[COLUMN_SPENT]);
-}
-
-static void
-compare(TupleTableSlot *slot, const C360RfmFacts *facts, const C360RfmScore *score, Change *change)
-{
-	Datum	   *stored = slot->tts_values;
-
-	memset(change, 0, sizeof(*change));
-	change->id = DatumGetInt64(stored[COLUMN_ID]);
-	change->stored = !slot->tts_isnull[STORED_R];
-	change->scored = score->scored;
+	change->stored = stored != NULL;
+	change->writes_tier = customer->facts.tier != score->tier;
 	change->moves = change->stored != score->scored ||
-		(score->scored && !same_text(stored[STORED_SEGMENT], score->segment));
-	change->counts = change->moves || facts->tier != score->tier ||
-		(score->scored &&
-		 (DatumGetInt16(stored[STORED_R]) != score->r || DatumGetInt16(stored[STORED_F]) != score->f ||
-		  DatumGetInt16(stored[STORED_M]) != score->m ||
-		  DatumGetInt32(stored[STORED_FREQUENCY]) != score->frequency ||
-		  DatumGetInt64(stored[STORED_MONETARY]) != score->monetary ||
-		  DatumGetDateADT(stored[STORED_LAST_ON]) != score->last_on));
-	change->score_differs = (change->counts && (score->scored || change->stored)) ||
-		(score->scored && DatumGetDateADT(stored[STORED_NEXT_ON]) != score->next_on);
-	change->r = score->r;
-	change->f = score->f;
-	change->m = score->m;
-	change->segment = score->segment;
-	change->frequency = score->frequency;
-	change->monetary = score->monetary;
-	change->last_on = score->last_on;
-	change->next_on = score->next_on;
-	change->from_tier = facts->tier;
-	change->to_tier = score->tier;
-}
-
-static void
-keep(Changes *changes, const Change *change)
-{
-	if (changes->count == changes->size)
-	{
-		if (changes->file != NULL && changes->size * sizeof(Change) >= work_mem * (Size) 1024)
-		{
-			BufFileWrite(changes->file, changes->kept, changes->count * sizeof(Change));
-			changes->filed += changes->count;
-			changes->count = 0;
-		}
-		else
-		{
-			changes->size *= 2;
-			changes->kept = repalloc_huge(changes->kept, changes->size * sizeof(Change));
-		}
-	}
-	changes->kept[changes->count++] = *change;
-}
-
-static void
-report(int64 examined)
-{
-	pgstat_report_activity(STATE_RUNNING,
-						   psprintf("c360_refresh_rfm: %lld customers examined", (long long) examined));
-}
-
-static bool
-receive(TupleTableSlot *slot, DestReceiver *self)
-{
-	Receiver   *receiver = (Receiver *) self;
-	Change		change;
-
-	slot_getallattrs(slot);
-	read_facts(slot, &receiver->facts);
-	c360_rfm_score(&receiver->facts, receiver->today, &receiver->score);
-	compare(slot, &receiver->facts, &receiver->score, &change);
-	if (change.score_differs || change.from_tier != change.to_tier)
-		keep(&receiver->changes, &change);
-	receiver->changed += change.counts;
-	receiver->examined++;
-	if (receiver->examined % REPORT_EVERY == 0)
-		report(receiver->examined);
-	return true;
-}
-
-static void
-no_startup(DestReceiver *self, int operation, TupleDesc desc)
-{
-}
-
-static void
-no_end(DestReceiver *self)
-{
-}
-
-/* Until c360_call() or whoever else opened the nest level ends it. */
-static void
-plan_without(const char *const *methods)
-{
-	for (; *methods != NULL; methods++)
-		(void) set_config_option(*methods, "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-}
-
-/*
- * Values behind the first; connected to SPI. A part of the customers is read
- * by indexes, whatever the planner knows of the tables, and is not worth a
- * compiler.
- */
-static void
-examine(Receiver *receiver, C360Query *query, Datum *values, bool read_only)
-{
-	static const char *const by_index[] = {"jit", "enable_seqscan", NULL};
-	SPIExecuteOptions options = {0};
-	ParamListInfo params = makeParamList(query->nargs);
-
-	receiver->pub.receiveSlot = receive;
-	receiver->pub.rStartup = no_startup;
-	receiver->pub.rShutdown = receiver->pub.rDestroy = no_end;
-	receiver->pub.mydest = DestNone;
-	receiver->changes.size = CHUNK;
-	receiver->changes.kept = palloc(receiver->changes.size * sizeof(Change));
-	c360_rfm_use_config();
-	values[0] = TimestampTzGetDatum(c360_rfm_window_start(receiver->today));
-	for (int i = 0; i < query->nargs; i++)
-	{
-		params->params[i].value = values[i];
-		params->params[i].isnull = false;
-		params->params[i].pflags = PARAM_FLAG_CONST;
-		params->params[i].ptype = query->types[i];
-	}
-	if (query->plan == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare_cursor(query->text, query->nargs, query->types,
-											  CURSOR_OPT_PARALLEL_OK);
-
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare \"%s\"", query->text);
-		query->plan = plan;
-	}
-	if (query != &facts_of_all)
-		plan_without(by_index);
-	options.params = params;
-	options.read_only = read_only;
-	options.dest = &receiver->pub;
-	if (SPI_execute_plan_extended(query->plan, &options) < 0)
-		elog(ERROR, "could not execute \"%s\"", query->text);
+		(change->stored && !c360_text_is(stored, SCORE_segment, score->segment));
+	change->counts = change->writes_tier || change->moves ||
+		(change->stored && !same_numbers(stored, score));
+	change->writes_score = change->stored && score->scored
+		? change->counts || DatumGetDateADT(c360_get(stored, SCORE_next_on)) != score->next_on
+		: change->moves;
 }
 
 /*
@@ -335,372 +172,431 @@ array_of(Oid type, Datum *values, int count)
 	return PointerGetDatum(construct_array(values, count, type, length, by_value, align));
 }
 
-typedef struct Chunk
-{
-	Change	  **changes;		/* in order of id */
-	int			count;
-	DateADT		today;
-	int			not_changed;	/* queued instead */
-} Chunk;
-
-typedef bool (*Wanted) (const Change *change);
-
-/* those of whom there is no score yet that could be locked, and whose tier changes */
-static bool
-needs_customer(const Change *change)
-{
-	return !change->stored || change->from_tier != change->to_tier;
-}
-
-static bool
-is_stored(const Change *change)
-{
-	return change->stored && change->score_differs;
-}
-
-static bool
-to_write(const Change *change)
-{
-	return change->scored && change->score_differs;
-}
-
-static bool
-to_remove(const Change *change)
-{
-	return change->stored && !change->scored;
-}
-
-static bool
-changes_tier(const Change *change)
-{
-	return change->from_tier != change->to_tier;
-}
-
-static bool
-is_history(const Change *change)
-{
-	return change->moves || changes_tier(change);
-}
-
-typedef Datum (*Value) (const Change *change);
-
-#define VALUE(name, datum) \
-	static Datum \
-	value_of_##name(const Change *change) \
-	{ \
-		return datum; \
-	}
-
-VALUE(id, Int64GetDatum(change->id))
-VALUE(r, Int16GetDatum(change->r))
-VALUE(f, Int16GetDatum(change->f))
-VALUE(m, Int16GetDatum(change->m))
-VALUE(segment, CStringGetTextDatum(change->segment))
-VALUE(segment_or_empty, CStringGetTextDatum(change->scored ? change->segment : ""))
-VALUE(frequency, Int32GetDatum((int32) change->frequency))
-VALUE(monetary, Int64GetDatum(change->monetary))
-VALUE(last_on, DateADTGetDatum(change->last_on))
-VALUE(next_on, DateADTGetDatum(change->next_on))
-VALUE(from_tier, CStringGetTextDatum(c360_tier_name(change->from_tier)))
-VALUE(to_tier, CStringGetTextDatum(c360_tier_name(change->to_tier)))
-
-static int
-count_wanted(const Chunk *chunk, Wanted wanted)
-{
-	int			count = 0;
-
-	for (int i = 0; i < chunk->count; i++)
-		count += wanted(chunk->changes[i]);
-	return count;
-}
-
-static Datum
-column(const Chunk *chunk, Wanted wanted, Oid type, Value value)
-{
-	Datum	   *values = palloc(sizeof(Datum) * (chunk->count + 1));
-	int			count = 0;
-
-	for (int i = 0; i < chunk->count; i++)
-		if (wanted(chunk->changes[i]))
-			values[count++] = value(chunk->changes[i]);
-	return array_of(type, values, count);
-}
-
-static int
-compare_changes(const void *a, const void *b)
-{
-	int64		x = (*(Change *const *) a)->id;
-	int64		y = (*(Change *const *) b)->id;
-
-	return x < y ? -1 : x > y;
-}
-
-static Datum
-own_value(uint64 row, int column, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
-}
-
 static void
-queue(Datum *ids, int count)
+queue_skipped(Run *run)
 {
 	static C360Query insert = {"INSERT INTO c360.rfm_queue (customer_id) SELECT unnest($1)",
 	1, {INT8ARRAYOID}};
-	Datum		values[1] = {array_of(INT8OID, ids, count)};
-
-	if (count > 0)
-		c360_query(&insert, values, NULL);
-}
-
-/* Takes out those that were not locked, and queues them. */
-static void
-keep_locked(Chunk *chunk, Wanted wanted, const bool *locked)
-{
-	Datum	   *skipped = palloc(sizeof(Datum) * (chunk->count + 1));
-	int			nskipped = 0;
-	int			kept = 0;
-
-	for (int i = 0; i < chunk->count; i++)
-	{
-		Change	   *change = chunk->changes[i];
-
-		if (wanted(change) && !locked[i])
-		{
-			skipped[nskipped++] = Int64GetDatum(change->id);
-			chunk->not_changed += change->counts;
-		}
-		else
-			chunk->changes[kept++] = change;
-	}
-	chunk->count = kept;
-	queue(skipped, nskipped);
-}
-
-static int
-position_of(const Chunk *chunk, uint64 row)
-{
-	bool		isnull;
-	int64		id = DatumGetInt64(own_value(row, 1, &isnull));
-	Change		key = {.id = id};
-	Change	   *pointer = &key;
-	Change	  **found = bsearch(&pointer, chunk->changes, chunk->count, sizeof(Change *), compare_changes);
-
-	if (found == NULL)
-		elog(ERROR, "customer %lld was not asked for", (long long) id);
-	return found - chunk->changes;
-}
-
-/*
- * A tier that is another one now, or locked, was changed by staff since we
- * looked: such a customer is looked at once more.
- */
-static void
-lock_customers(Chunk *chunk)
-{
-	static C360Query select = {"SELECT id, tier, tier_locked, phone FROM c360.customers WHERE id = ANY ($1) "
-		"ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
-	1, {INT8ARRAYOID}};
-	MemoryContext context = CurrentMemoryContext;
-	bool	   *locked = palloc0(chunk->count);
 	Datum		values[1];
 
-	if (count_wanted(chunk, needs_customer) == 0)
+	if (run->nskipped == 0)
 		return;
-	values[0] = column(chunk, needs_customer, INT8OID, value_of_id);
-	c360_query(&select, values, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		int			position = position_of(chunk, i);
-		Change	   *change = chunk->changes[position];
-		bool		isnull;
-
-		locked[position] = !changes_tier(change) ||
-			(tier_of(own_value(i, 2, &isnull)) == change->from_tier &&
-			 !DatumGetBool(own_value(i, 3, &isnull)));
-		if (changes_tier(change))
-		{
-			Datum		phone = own_value(i, 4, &isnull);
-
-			change->phone = isnull ? NULL :
-				MemoryContextStrdup(context, TextDatumGetCString(phone));
-		}
-	}
-	SPI_freetuptable(SPI_tuptable);
-	keep_locked(chunk, needs_customer, locked);
-}
-
-static void
-lock_scores(Chunk *chunk)
-{
-	static C360Query select = {"SELECT customer_id FROM c360.customer_rfm WHERE customer_id = ANY ($1) "
-		"ORDER BY customer_id FOR NO KEY UPDATE SKIP LOCKED",
-	1, {INT8ARRAYOID}};
-	bool	   *locked = palloc0(chunk->count);
-	Datum		values[1];
-
-	if (count_wanted(chunk, is_stored) == 0)
-		return;
-	values[0] = column(chunk, is_stored, INT8OID, value_of_id);
-	c360_query(&select, values, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
-		locked[position_of(chunk, i)] = true;
-	SPI_freetuptable(SPI_tuptable);
-	keep_locked(chunk, is_stored, locked);
-}
-
-/* And how many more or fewer customers each segment has. */
-static void
-write_history(const Chunk *chunk)
-{
-	static C360Query insert = {
-		"WITH h AS ("
-		"INSERT INTO c360.rfm_history (customer_id, day, from_segment, to_segment, from_tier, to_tier) "
-		"SELECT t.id, $5, (SELECT s.segment FROM c360.customer_rfm s WHERE s.customer_id = t.id), "
-		"nullif(t.segment, ''), t.from_tier, t.to_tier "
-		"FROM unnest($1, $2, $3, $4) AS t (id, segment, from_tier, to_tier) RETURNING from_segment, to_segment) "
-		"INSERT INTO c360.rfm_counts (segment, customers) SELECT m.segment, sum(m.customers) "
-		"FROM (SELECT from_segment, -1 FROM h UNION ALL SELECT to_segment, 1 FROM h) AS m (segment, customers) "
-		"WHERE m.segment IS NOT NULL GROUP BY m.segment HAVING sum(m.customers) <> 0",
-		5, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, DATEOID}
-	};
-	Datum		values[5];
-
-	if (count_wanted(chunk, is_history) == 0)
-		return;
-	values[0] = column(chunk, is_history, INT8OID, value_of_id);
-	values[1] = column(chunk, is_history, TEXTOID, value_of_segment_or_empty);
-	values[2] = column(chunk, is_history, TEXTOID, value_of_from_tier);
-	values[3] = column(chunk, is_history, TEXTOID, value_of_to_tier);
-	values[4] = DateADTGetDatum(chunk->today);
+	values[0] = array_of(INT8OID, run->skipped, run->nskipped);
 	c360_query(&insert, values, NULL);
+	run->nskipped = 0;
 }
 
 static void
-write_scores(const Chunk *chunk)
+skip(Run *run, int64 customer_id)
 {
-	static C360Query upsert = {
-		"INSERT INTO c360.customer_rfm (customer_id, r, f, m, segment, frequency, monetary, last_on, next_on) "
-		"SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) "
-		"ON CONFLICT (customer_id) DO UPDATE SET r = excluded.r, f = excluded.f, m = excluded.m, "
-		"segment = excluded.segment, frequency = excluded.frequency, monetary = excluded.monetary, "
-		"last_on = excluded.last_on, next_on = excluded.next_on",
-		9, {INT8ARRAYOID, INT2ARRAYOID, INT2ARRAYOID, INT2ARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
-		INT8ARRAYOID, DATEARRAYOID, DATEARRAYOID}
-	};
-	static C360Query delete = {"DELETE FROM c360.customer_rfm WHERE customer_id = ANY ($1)",
-	1, {INT8ARRAYOID}};
-	Datum		values[9];
+	if (run->nskipped == CHUNK)
+		queue_skipped(run);
+	run->skipped[run->nskipped++] = Int64GetDatum(customer_id);
+}
 
-	if (count_wanted(chunk, to_write) > 0)
+/* Whose score is not there yet: who writes it holds the customer. */
+static bool
+lock(const Run *run, const Change *change)
+{
+	if (change->writes_tier || !change->stored)
 	{
-		values[0] = column(chunk, to_write, INT8OID, value_of_id);
-		values[1] = column(chunk, to_write, INT2OID, value_of_r);
-		values[2] = column(chunk, to_write, INT2OID, value_of_f);
-		values[3] = column(chunk, to_write, INT2OID, value_of_m);
-		values[4] = column(chunk, to_write, TEXTOID, value_of_segment);
-		values[5] = column(chunk, to_write, INT4OID, value_of_frequency);
-		values[6] = column(chunk, to_write, INT8OID, value_of_monetary);
-		values[7] = column(chunk, to_write, DATEOID, value_of_last_on);
-		values[8] = column(chunk, to_write, DATEOID, value_of_next_on);
-		c360_query(&upsert, values, NULL);
+		c360_row_fetch(run->customer, change->customer_at);
+		if (!c360_lock_as_read(run->store, run->customer))
+			return false;
 	}
-	if (count_wanted(chunk, to_remove) > 0)
-	{
-		values[0] = column(chunk, to_remove, INT8OID, value_of_id);
-		c360_query(&delete, values, NULL);
-	}
+	if (!change->stored)
+		return !c360_is_there(run->store, C360_SCORE_BY_CUSTOMER, Int64GetDatum(change->id));
+	c360_row_fetch(run->score, change->score_at);
+	return !change->writes_score || c360_lock_as_read(run->store, run->score);
 }
 
 static void
-announce_tier(C360Store *store, const Change *change)
+put_name(C360Row *row, int column, const char *name)
+{
+	if (name != NULL)
+		c360_put(row, column, CStringGetTextDatum(name));
+}
+
+static void
+write_history(const Run *run, const Change *change)
+{
+	C360Row    *row = c360_row_new(run->store, C360_SCORE_HISTORY);
+
+	c360_put_int64(row, SCORE_HISTORY_id, c360_next_id(run->store, C360_SCORE_HISTORY));
+	c360_put_int64(row, SCORE_HISTORY_customer_id, change->id);
+	c360_put(row, SCORE_HISTORY_day, DateADTGetDatum(run->today));
+	c360_put_time(row, SCORE_HISTORY_at, GetCurrentTimestamp());
+	if (change->stored)
+		c360_put(row, SCORE_HISTORY_from_segment, c360_get(run->score, SCORE_segment));
+	put_name(row, SCORE_HISTORY_to_segment, change->score.segment);
+	put_name(row, SCORE_HISTORY_from_tier, c360_tier_name(change->from_tier));
+	put_name(row, SCORE_HISTORY_to_tier, c360_tier_name(change->score.tier));
+	c360_insert(run->store, row);
+}
+
+static void
+remove_score(int64 customer_id)
+{
+	static C360Query delete = {"DELETE FROM c360.customer_rfm WHERE customer_id = $1", 1, {INT8OID}};
+	Datum		values[1] = {Int64GetDatum(customer_id)};
+
+	c360_query(&delete, values, NULL);
+}
+
+static void
+write_score(const Run *run, const Change *change)
+{
+	const C360RfmScore *score = &change->score;
+	C360Row    *row;
+
+	if (!score->scored)
+	{
+		remove_score(change->id);
+		return;
+	}
+	row = change->stored ? c360_row_changed(run->store, run->score)
+		: c360_row_new(run->store, C360_SCORES);
+	c360_put_int64(row, SCORE_customer_id, change->id);
+	c360_put_int64(row, SCORE_monetary, score->monetary);
+	c360_put(row, SCORE_frequency, Int32GetDatum((int32) score->frequency));
+	c360_put(row, SCORE_last_on, DateADTGetDatum(score->last_on));
+	c360_put(row, SCORE_next_on, DateADTGetDatum(score->next_on));
+	c360_put(row, SCORE_r, Int16GetDatum(score->r));
+	c360_put(row, SCORE_f, Int16GetDatum(score->f));
+	c360_put(row, SCORE_m, Int16GetDatum(score->m));
+	put_name(row, SCORE_segment, score->segment);
+	if (change->stored)
+		c360_update(run->store, run->score, row);
+	else
+		c360_insert(run->store, row);
+}
+
+static void
+announce_tier(const Run *run, const Change *change)
 {
 	C360Activity activity = {.topic = "customers",.event = "customer.tier_changed",.reference_type = "customer"};
 	C360Json	json = {0};
 
 	c360_json_begin_object(&json, NULL);
-	if (change->phone != NULL)
-		c360_json_text(&json, "phone", change->phone);
+	c360_json_text(&json, "phone", c360_get_text(run->customer, CUSTOMER_phone));
 	c360_json_text(&json, "from", c360_tier_name(change->from_tier));
-	c360_json_text(&json, "to", c360_tier_name(change->to_tier));
+	c360_json_text(&json, "to", c360_tier_name(change->score.tier));
 	c360_json_bool(&json, "tier_locked", false);
 	c360_json_text(&json, "reason", "rfm");
-	c360_json_text(&json, "segment", change->scored ? change->segment : NULL);
+	c360_json_text(&json, "segment", change->score.segment);
 	c360_json_end_object(&json);
-	activity.customer_id = change->id;
-	activity.reference_id = change->id;
+	activity.customer_id = activity.reference_id = change->id;
 	activity.payload = c360_json_finish(&json);
-	c360_activity_write(store, &activity);
+	activity.actor = run->actor;
+	activity.session_user_name = run->session_user_name;
+	c360_activity_write(run->store, &activity);
 }
 
 static void
-write_tiers(const Chunk *chunk)
+write_tier(const Run *run, const Change *change)
 {
-	static C360Query update = {
-		"UPDATE c360.customers AS c SET tier = t.tier, updated_at = clock_timestamp() "
-		"FROM unnest($1, $2) AS t (id, tier) WHERE c.id = t.id",
-		2, {INT8ARRAYOID, TEXTARRAYOID}
-	};
+	C360Row    *row = c360_row_changed(run->store, run->customer);
+
+	put_name(row, CUSTOMER_tier, c360_tier_name(change->score.tier));
+	c360_put_time(row, CUSTOMER_updated_at, GetCurrentTimestamp());
+	c360_update(run->store, run->customer, row);
+	announce_tier(run, change);
+}
+
+static void
+count_segment(Run *run, const char *name, int customers)
+{
+	bool		found;
+	Segment    *segment = hash_search(run->segments, name, HASH_ENTER, &found);
+
+	segment->customers = (found ? segment->customers : 0) + customers;
+}
+
+static void
+count_stored(Run *run, C360Row *stored, int customers)
+{
+	char		name[NAMEDATALEN];
+
+	text_to_cstring_buffer(DatumGetTextPP(c360_get(stored, SCORE_segment)), name, NAMEDATALEN);
+	count_segment(run, name, customers);
+}
+
+static void
+write_change(Run *run, const Change *change)
+{
+	if (!lock(run, change))
+	{
+		skip(run, change->id);
+		return;
+	}
+	if (change->moves && change->stored)
+		count_stored(run, run->score, -1);
+	if (change->moves && change->score.scored)
+		count_segment(run, change->score.segment, 1);
+	if (change->moves || change->writes_tier)
+		write_history(run, change);
+	if (change->writes_score)
+		write_score(run, change);
+	if (change->writes_tier)
+		write_tier(run, change);
+	run->changed += change->counts;
+}
+
+/* A store keeps the texts that it wrote until it is closed. */
+static void
+write_changes(Run *run)
+{
+	MemoryContext old = CurrentMemoryContext;
+
+	for (int i = 0; i < run->nchanges; i++)
+	{
+		if (i % CHUNK == 0)
+			run->store = c360_store_open();
+		MemoryContextSwitchTo(run->context);
+		write_change(run, &run->changes[i]);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(run->context);
+		if (i % CHUNK == CHUNK - 1 || i == run->nchanges - 1)
+			c360_store_close(run->store);
+	}
+	run->nchanges = 0;
+}
+
+static void
+keep(Run *run, const Change *change)
+{
+	if (run->nchanges == run->size)
+	{
+		if (run->size * 2 * sizeof(Change) > work_mem * (Size) 1024)
+			write_changes(run);
+		else
+		{
+			run->size *= 2;
+			run->changes = repalloc_huge(run->changes, run->size * sizeof(Change));
+		}
+	}
+	run->changes[run->nchanges++] = *change;
+}
+
+/* Rows beside those that are there, or in their place; they add up. */
+static void
+write_segments(const Run *run)
+{
+	static C360Query insert = {"INSERT INTO c360.rfm_counts (segment, customers) SELECT * FROM unnest($1, $2)",
+	2, {TEXTARRAYOID, INT8ARRAYOID}};
+	static C360Query replace = {"WITH gone AS (DELETE FROM c360.rfm_counts RETURNING segment, customers) "
+		"INSERT INTO c360.rfm_counts (segment, customers) SELECT n.segment, sum(n.customers) "
+		"FROM (TABLE gone UNION ALL SELECT * FROM unnest($1, $2)) AS n (segment, customers) "
+		"GROUP BY n.segment HAVING sum(n.customers) <> 0",
+	2, {TEXTARRAYOID, INT8ARRAYOID}};
+	long		size = hash_get_num_entries(run->segments);
+	Datum	   *names = palloc(sizeof(Datum) * (size + 1));
+	Datum	   *customers = palloc(sizeof(Datum) * (size + 1));
 	Datum		values[2];
+	int			count = 0;
+	HASH_SEQ_STATUS status;
+	Segment    *segment;
+
+	hash_seq_init(&status, run->segments);
+	while ((segment = hash_seq_search(&status)) != NULL)
+		if (segment->customers != 0)
+		{
+			names[count] = CStringGetTextDatum(segment->name);
+			customers[count++] = Int64GetDatum(segment->customers);
+		}
+	values[0] = array_of(TEXTOID, names, count);
+	values[1] = array_of(INT8OID, customers, count);
+	if (run->adds_up)
+		c360_query(&replace, values, NULL);
+	else if (count > 0)
+		c360_query(&insert, values, NULL);
+}
+
+/*
+ * A run
+ */
+
+static void
+report(int64 examined)
+{
+	pgstat_report_activity(STATE_RUNNING,
+						   psprintf("c360_refresh_rfm: %lld customers examined", (long long) examined));
+}
+
+static void
+examine(Run *run, const C360RfmCustomer *customer)
+{
+	Change		change;
+
+	c360_rfm_score(&customer->facts, run->today, &change.score);
+	compare(customer, &change);
+	/* to know how many there are in all */
+	if (run->everybody && change.stored)
+		count_stored(run, customer->score, 1);
+	if (change.writes_score || change.writes_tier)
+	{
+		change.id = customer->id;
+		change.from_tier = customer->facts.tier;
+		change.customer_at = c360_row_place(customer->row);
+		if (change.stored)
+			change.score_at = c360_row_place(customer->score);
+		keep(run, &change);
+	}
+	if (++run->examined % REPORT_EVERY == 0)
+		report(run->examined);
+}
+
+static void
+prepare(Run *run, DateADT today)
+{
+	HASHCTL		control = {.keysize = NAMEDATALEN,.entrysize = sizeof(Segment),.hcxt = CurrentMemoryContext};
+
+	memset(run, 0, sizeof(*run));
+	run->today = today;
+	run->segments = hash_create("c360 segments", 64, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	run->context = AllocSetContextCreate(CurrentMemoryContext, "c360 score to write", ALLOCSET_DEFAULT_SIZES);
+	run->size = 64;
+	run->changes = palloc(run->size * sizeof(Change));
+	run->actor = c360_actor();
+	run->session_user_name = c360_session_user_name();
+	c360_rfm_use_config();
+	run->rules = c360_rfm_rules();
+}
+
+/* The store that rows are read from. */
+static C360Store *
+begin(Run *run)
+{
+	C360Store  *store = c360_store_open();
+
+	run->customer = c360_row_to_fetch(store, C360_CUSTOMERS);
+	run->score = c360_row_to_fetch(store, C360_SCORES);
+	return store;
+}
+
+static void
+finish(Run *run, C360Store *store, C360RfmReader *reader)
+{
+	c360_rfm_reader_close(reader);
+	write_changes(run);
+	c360_store_close(store);
+	queue_skipped(run);
+	write_segments(run);
+	/* a trigger may have had us read others, and some customers were scored by them */
+	if (c360_rfm_rules() != run->rules)
+		run->rules = NO_RULES;
+}
+
+static void
+examine_range(Run *run, C360RfmReader *reader, int64 after, int64 upto)
+{
+	C360RfmCustomer customer;
+
+	c360_rfm_read_range(reader, after, upto);
+	while (c360_rfm_read(reader, &customer))
+		examine(run, &customer);
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return (x > y) - (x < y);
+}
+
+static void
+examine_ids(Run *run, C360RfmReader *reader, ArrayType *array)
+{
+	int64	   *ids = (int64 *) ARR_DATA_PTR(array);
+	int			count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+
+	qsort(ids, count, sizeof(int64), compare_ids);
+	for (int i = 0; i < count; i++)
+		if (i == 0 || ids[i] != ids[i - 1])
+			examine_range(run, reader, ids[i] - 1, ids[i]);
+}
+
+static void
+examine_everybody(Run *run)
+{
+	static C360Query empty_queue = {"DELETE FROM c360.rfm_queue", 0};
+	static C360Query empty_counts = {"DELETE FROM c360.rfm_counts", 0};
+	C360RfmCustomer customer;
+	C360RfmReader *reader;
 	C360Store  *store;
 
-	if (count_wanted(chunk, changes_tier) == 0)
-		return;
-	values[0] = column(chunk, changes_tier, INT8OID, value_of_id);
-	values[1] = column(chunk, changes_tier, TEXTOID, value_of_to_tier);
-	c360_query(&update, values, NULL);
-	store = c360_store_open();
-	for (int i = 0; i < chunk->count; i++)
-		if (changes_tier(chunk->changes[i]))
-			announce_tier(store, chunk->changes[i]);
-	c360_store_close(store);
+	run->everybody = true;
+	c360_query(&empty_queue, NULL, NULL);
+	store = begin(run);
+	/* as the store sees them: what others add meanwhile is about what it does not see */
+	c360_query_as_of(&empty_counts, GetActiveSnapshot());
+	reader = c360_rfm_reader_open_all(store, c360_rfm_window_start(run->today));
+	while (c360_rfm_read(reader, &customer))
+		examine(run, &customer);
+	finish(run, store, reader);
 }
 
-/* Answers how many of them are left to the next batch or run. */
-static int
-write_chunk(Change *changes, int count, DateADT today)
-{
-	Chunk		chunk = {palloc(sizeof(Change *) * count), count, today, 0};
+/* By indexes, whatever the planner knows of the tables. */
+static const char *const by_index[] = {"jit", "enable_seqscan", NULL};
 
-	CHECK_FOR_INTERRUPTS();
-	for (int i = 0; i < count; i++)
-		chunk.changes[i] = &changes[i];
-	qsort(chunk.changes, count, sizeof(Change *), compare_changes);
-	lock_customers(&chunk);
-	lock_scores(&chunk);
-	write_history(&chunk);
-	write_scores(&chunk);
-	write_tiers(&chunk);
-	return chunk.not_changed;
-}
+static const char *const changed_arguments[] = {"since", "upto", "today"};
 
 static void
-write_changes(Receiver *receiver)
+changed_values(FunctionCallInfo fcinfo, Datum *values)
 {
-	static const char *const one_by_one[] = {"jit", "enable_seqscan", "enable_hashjoin", "enable_mergejoin", NULL};
-	Changes    *changes = &receiver->changes;
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "c360 scores to write",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-
-	plan_without(one_by_one);
-	for (int done = 0; done < changes->count; done += CHUNK)
+	for (int i = 0; i < lengthof(changed_arguments); i++)
 	{
-		receiver->changed -= write_chunk(changes->kept + done, Min(CHUNK, changes->count - done),
-										 receiver->today);
-		MemoryContextReset(context);
+		require(fcinfo, i, changed_arguments[i]);
+		values[i] = PG_GETARG_DATUM(i);
 	}
-	if (changes->filed > 0 && BufFileSeek(changes->file, 0, 0, SEEK_SET) != 0)
-		elog(ERROR, "could not rewind the file of scores");
-	for (int64 done = 0; done < changes->filed; done += CHUNK)
-	{
-		int			count = Min(CHUNK, changes->filed - done);
+	values[3] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+}
 
-		c360_read_file(changes->file, changes->kept, count * sizeof(Change));
-		receiver->changed -= write_chunk(changes->kept, count, receiver->today);
-		MemoryContextReset(context);
+/* The next ids of those who changed; NULL = that were all. */
+static SPITupleTable *
+next_found(Portal found)
+{
+	SPI_cursor_fetch(found, true, CHUNK);
+	return SPI_processed > 0 ? SPI_tuptable : NULL;
+}
+
+/* A tuplestore holds those who changed: their rows of the queue go with the statement. */
+static Portal
+find_changed(Datum *values)
+{
+	static C360Query find = {"WITH taken AS (DELETE FROM c360.rfm_queue RETURNING customer_id) "
+		CHANGED_CUSTOMERS "UNION SELECT customer_id FROM taken ORDER BY 1",
+	CHANGED_ARGUMENTS};
+
+	c360_plan_without(by_index);
+	return c360_query_open_to_write(&find, values);
+}
+
+/* Found before the store looks, so that it sees what they were found by. */
+static void
+examine_changed(Run *run, Datum *values)
+{
+	Portal		found = find_changed(values);
+	SPITupleTable *ids = next_found(found);
+	C360Store  *store = begin(run);
+	C360RfmReader *reader = c360_rfm_reader_open(store, c360_rfm_window_start(run->today));
+
+	while (ids != NULL)
+	{
+		for (uint64 i = 0; i < ids->numvals; i++)
+		{
+			bool		isnull;
+			int64		id = DatumGetInt64(SPI_getbinval(ids->vals[i], ids->tupdesc, 1, &isnull));
+
+			examine_range(run, reader, id - 1, id);
+		}
+		SPI_freetuptable(ids);
+		ids = next_found(found);
 	}
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
+	SPI_cursor_close(found);
+	finish(run, store, reader);
 }
 
 /*
@@ -718,74 +614,135 @@ row_of(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 }
 
 static Datum
-score_customers(PG_FUNCTION_ARGS)
+result_of(FunctionCallInfo fcinfo, const Run *run)
 {
-	Receiver	receiver = {.today = PG_GETARG_DATEADT(3)};
-	C360Query  *query = &facts_of_all;
-	Datum		values[3];
+	Datum		values[3] = {Int64GetDatum(run->examined), Int64GetDatum(run->changed),
+	Int64GetDatum(run->rules)};
 	bool		nulls[3] = {false};
-	int64		rules;
 
-	values[1] = PG_GETARG_DATUM(0);
-	if (!PG_ARGISNULL(0))
-		query = &facts_of_ids;
-	else if (!PG_ARGISNULL(2))
-	{
-		query = &facts_of_range;
-		values[1] = PG_GETARG_DATUM(1);
-		values[2] = PG_GETARG_DATUM(2);
-	}
-	else
-		receiver.changes.file = BufFileCreateTemp(false);
-	SPI_connect();
-	examine(&receiver, query, values, false);
-	rules = c360_rfm_rules();
-	write_changes(&receiver);
-	SPI_finish();
-	if (receiver.changes.file != NULL)
-		BufFileClose(receiver.changes.file);
-	values[0] = Int64GetDatum(receiver.examined);
-	values[1] = Int64GetDatum(receiver.changed);
-	values[2] = Int64GetDatum(rules);
 	return row_of(fcinfo, values, nulls);
 }
 
-/* Scores customers and writes what differs; (examined, changed, rules) */
+static Datum
+fill_queue(PG_FUNCTION_ARGS)
+{
+	static C360Query insert = {"INSERT INTO c360.rfm_queue (customer_id) " CHANGED_CUSTOMERS "ORDER BY 1",
+	CHANGED_ARGUMENTS};
+	Datum		values[4];
+
+	changed_values(fcinfo, values);
+	c360_plan_without(by_index);
+	SPI_connect();
+	c360_query(&insert, values, NULL);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* Queues those who changed, for a run in batches. */
+Datum
+c360_rfm_fill_queue(PG_FUNCTION_ARGS)
+{
+	return c360_call(fcinfo, "c360_rfm_fill_queue", fill_queue);
+}
+
+static Datum
+score_customers(PG_FUNCTION_ARGS)
+{
+	C360RfmReader *reader;
+	C360Store  *store;
+	Run			run;
+
+	if (PG_ARGISNULL(0))
+	{
+		require(fcinfo, 1, "after");
+		require(fcinfo, 2, "upto");
+	}
+	require(fcinfo, 3, "today");
+	SPI_connect();
+	prepare(&run, PG_GETARG_DATEADT(3));
+	store = begin(&run);
+	reader = c360_rfm_reader_open(store, c360_rfm_window_start(run.today));
+	if (!PG_ARGISNULL(0))
+		examine_ids(&run, reader, PG_GETARG_ARRAYTYPE_P_COPY(0));
+	else
+		examine_range(&run, reader, PG_GETARG_INT64(1), PG_GETARG_INT64(2));
+	finish(&run, store, reader);
+	SPI_finish();
+	return result_of(fcinfo, &run);
+}
+
+/* Scores some customers and writes what differs; (examined, changed, rules) */
 Datum
 c360_score_customers(PG_FUNCTION_ARGS)
 {
 	return c360_call(fcinfo, "c360_score_customers", score_customers);
 }
 
+static Datum
+score_changed(PG_FUNCTION_ARGS)
+{
+	Datum		values[4];
+	Run			run;
+
+	require(fcinfo, 2, "today");
+	SPI_connect();
+	prepare(&run, PG_GETARG_DATEADT(2));
+	if (PG_ARGISNULL(0))
+		examine_everybody(&run);
+	else
+	{
+		changed_values(fcinfo, values);
+		run.adds_up = true;
+		examine_changed(&run, values);
+	}
+	SPI_finish();
+	return result_of(fcinfo, &run);
+}
+
+/* The same of those who changed and those queued, or of all. */
+Datum
+c360_score_changed(PG_FUNCTION_ARGS)
+{
+	return c360_call(fcinfo, "c360_score_changed", score_changed);
+}
+
 /* The score that one customer would get; nothing is written. */
 Datum
 c360_score_customer(PG_FUNCTION_ARGS)
 {
-	Datum		id = PG_GETARG_DATUM(0);
-	Receiver	receiver = {.today = PG_GETARG_DATEADT(1)};
-	const C360RfmScore *score = &receiver.score;
+	int64		id = PG_GETARG_INT64(0);
+	DateADT		today = PG_GETARG_DATEADT(1);
+	C360RfmCustomer customer;
+	C360RfmReader *reader;
+	C360RfmScore score;
+	C360Store  *store;
 	C360Caller	caller;
+	bool		found;
 	Datum		values[9];
 	bool		nulls[9] = {false};
 
 	c360_act_as_owner(&caller);
-	SPI_connect();
-	values[1] = array_of(INT8OID, &id, 1);
-	examine(&receiver, &facts_of_ids, values, true);
-	SPI_finish();
+	c360_rfm_use_config();
+	store = c360_store_open_as_of_caller();
+	reader = c360_rfm_reader_open(store, c360_rfm_window_start(today));
+	c360_rfm_read_range(reader, id - 1, id);
+	found = c360_rfm_read(reader, &customer);
+	c360_rfm_reader_close(reader);
+	c360_store_close(store);
 	c360_act_as_caller(&caller);
-	if (receiver.examined != 1)
+	if (!found)
 		PG_RETURN_NULL();
-	nulls[0] = nulls[3] = nulls[4] = nulls[5] = nulls[6] = nulls[8] = !score->scored;
-	values[0] = Int32GetDatum(score->recency_days);
-	values[1] = Int32GetDatum((int32) score->frequency);
-	values[2] = Int64GetDatum(score->monetary);
-	values[3] = Int16GetDatum(score->r);
-	values[4] = Int16GetDatum(score->f);
-	values[5] = Int16GetDatum(score->m);
-	values[6] = score->scored ? CStringGetTextDatum(score->segment) : (Datum) 0;
-	values[7] = CStringGetTextDatum(c360_tier_name(score->tier));
-	values[8] = DateADTGetDatum(score->since_on);
+	c360_rfm_score(&customer.facts, today, &score);
+	nulls[0] = nulls[3] = nulls[4] = nulls[5] = nulls[6] = nulls[8] = !score.scored;
+	values[0] = Int32GetDatum(score.recency_days);
+	values[1] = Int32GetDatum((int32) score.frequency);
+	values[2] = Int64GetDatum(score.monetary);
+	values[3] = Int16GetDatum(score.r);
+	values[4] = Int16GetDatum(score.f);
+	values[5] = Int16GetDatum(score.m);
+	values[6] = score.scored ? CStringGetTextDatum(score.segment) : (Datum) 0;
+	values[7] = CStringGetTextDatum(c360_tier_name(score.tier));
+	values[8] = DateADTGetDatum(score.since_on);
 	return row_of(fcinfo, values, nulls);
 }
 
@@ -793,8 +750,7 @@ c360_score_customer(PG_FUNCTION_ARGS)
 Datum
 c360_report_progress(PG_FUNCTION_ARGS)
 {
-	if (PG_ARGISNULL(0))
-		c360_missing_argument("progress");
+	require(fcinfo, 0, "progress");
 	PreventCommandIfReadOnly("c360_report_progress");
 	pgstat_report_activity(STATE_RUNNING, text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	PG_RETURN_VOID();

@@ -28,6 +28,7 @@
 #include "kept.h"
 #include "rfm.h"
 #include "settings.h"
+#include "storage.h"
 
 #define SHOP_OFFSET		(7 * USECS_PER_HOUR)	/* since SHOP_OFFSET_SINCE */
 #define SHOP_OFFSET_SINCE	((DateADT) -8766)	/* 1976-01-01; clocks were set otherwise before */
@@ -79,6 +80,17 @@ const char *
 c360_tier_name(C360Tier tier)
 {
 	return tier_names[tier];
+}
+
+C360Tier
+c360_tier_of(Datum name)
+{
+	C360Tier	tier = C360_TIER_NEW;
+
+	while (!c360_same_text(name, tier_names[tier]))
+		if (tier++ == C360_TIER_BLACKLIST)
+			elog(ERROR, "unknown tier \"%s\"", TextDatumGetCString(name));
+	return tier;
 }
 
 /*

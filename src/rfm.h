@@ -59,5 +59,6 @@ extern int64 c360_rfm_rules(void);
 extern TimestampTz c360_rfm_window_start(DateADT today);
 extern void c360_rfm_score(const C360RfmFacts *facts, DateADT today, C360RfmScore *score);
 extern const char *c360_tier_name(C360Tier tier);
+extern C360Tier c360_tier_of(Datum name);
 
 #endif							/* C360_RFM_H */

@@ -15,18 +15,20 @@
  * that no ALTER TABLE can come in between.
  *
  * Foreign keys of c360's own are not checked again on rows written here: the
- * row they point at is locked by us at that moment (the wallet or the bank
- * transfer, or what is under their lock), and keys never change. Others, by a
- * DBA, are.
+ * row they point at is locked by us at that moment (the wallet, the bank
+ * transfer or the ticket's customer, or what is under their lock), and keys
+ * never change. Others, by a DBA or of a ticket's type, are.
  */
 #include "postgres.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
 #include "access/relscan.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
+#include "access/visibilitymap.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
@@ -37,13 +39,16 @@
 #include "commands/sequence.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "executor/nodeModifyTable.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
 #include "rewrite/rewriteHandler.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "storage/predicate.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -56,8 +61,14 @@
 
 #include "compat.h"
 #include "storage.h"
+#include "version.h"
 
 #define MAX_COLUMNS 24
+
+/* Pages of the visibility map that a scan keeps; each is for some 250 MB of rows. */
+#define MAP_PAGES		16
+#define ROW_PAGES_OF_MAP_PAGE \
+	((BLCKSZ - MAXALIGN(SizeOfPageHeaderData)) * BITS_PER_BYTE / BITS_PER_HEAPBLOCK)
 
 typedef struct KnownColumn
 {
@@ -70,7 +81,7 @@ typedef struct KnownTable
 	const char *name;
 	const KnownColumn *columns;
 	int			ncolumns;
-	LOCKMODE	lockmode;
+	LOCKMODE	lockmode;		/* taken when first needed; writing takes RowExclusiveLock */
 	bool		has_identity;	/* column 0 is its identity */
 	const int  *updated;		/* columns that c360 changes, -1 at the end */
 } KnownTable;
@@ -80,6 +91,7 @@ typedef struct KnownIndex
 	const char *name;
 	C360Table	table;
 	RegProcedure equal;			/* of the first key column */
+	const int  *entries;		/* the columns that its entries are read for, -1 at the end; or NULL */
 } KnownIndex;
 
 #define COLUMN_DEF(table, column, type) {#column, type},
@@ -91,8 +103,14 @@ static const KnownColumn use_columns[] = {C360_USE_COLUMNS(COLUMN_DEF)};
 static const KnownColumn activity_columns[] = {C360_ACTIVITY_COLUMNS(COLUMN_DEF)};
 static const KnownColumn transfer_columns[] = {C360_TRANSFER_COLUMNS(COLUMN_DEF)};
 static const KnownColumn link_columns[] = {C360_LINK_COLUMNS(COLUMN_DEF)};
+static const KnownColumn ticket_columns[] = {C360_TICKET_COLUMNS(COLUMN_DEF)};
+static const KnownColumn ticket_history_columns[] = {C360_TICKET_HISTORY_COLUMNS(COLUMN_DEF)};
+static const KnownColumn order_columns[] = {C360_ORDER_COLUMNS(COLUMN_DEF)};
+static const KnownColumn score_columns[] = {C360_SCORE_COLUMNS(COLUMN_DEF)};
+static const KnownColumn score_history_columns[] = {C360_SCORE_HISTORY_COLUMNS(COLUMN_DEF)};
 
 static const int no_updates[] = {-1};
+static const int customer_updates[] = {CUSTOMER_tier, CUSTOMER_updated_at, -1};
 static const int wallet_updates[] = {
 	WALLET_balance, WALLET_virtual_balance, WALLET_total_deposited,
 	WALLET_total_withdrawn, WALLET_total_virtual_issued, WALLET_total_virtual_used,
@@ -105,10 +123,14 @@ static const int transfer_updates[] = {
 	TRANSFER_next_attempt_at, TRANSFER_decided_at, TRANSFER_given_up_at, -1
 };
 static const int link_updates[] = {LINK_unlinked_at, LINK_unlinked_by, LINK_reason, -1};
+static const int score_updates[] = {
+	SCORE_monetary, SCORE_frequency, SCORE_last_on, SCORE_next_on, SCORE_r, SCORE_f, SCORE_m,
+	SCORE_segment, -1
+};
 
 static const KnownTable table_defs[C360_NTABLES] = {
 	[C360_CUSTOMERS] = {"customers", customer_columns, lengthof(customer_columns),
-	AccessShareLock, false, no_updates},
+	AccessShareLock, false, customer_updates},
 	[C360_WALLETS] = {"customer_wallets", wallet_columns, lengthof(wallet_columns),
 	RowExclusiveLock, false, wallet_updates},
 	[C360_LOTS] = {"virtual_credits", lot_columns, lengthof(lot_columns),
@@ -123,7 +145,19 @@ static const KnownTable table_defs[C360_NTABLES] = {
 	RowExclusiveLock, true, transfer_updates},
 	[C360_LINKS] = {"bank_links", link_columns, lengthof(link_columns),
 	RowExclusiveLock, true, link_updates},
+	[C360_TICKETS] = {"customer_tickets", ticket_columns, lengthof(ticket_columns),
+	RowExclusiveLock, true, no_updates},
+	[C360_TICKET_HISTORY] = {"ticket_history", ticket_history_columns, lengthof(ticket_history_columns),
+	RowExclusiveLock, true, no_updates},
+	[C360_ORDERS] = {"customer_orders", order_columns, lengthof(order_columns),
+	AccessShareLock, false, no_updates},
+	[C360_SCORES] = {"customer_rfm", score_columns, lengthof(score_columns),
+	AccessShareLock, false, score_updates},
+	[C360_SCORE_HISTORY] = {"rfm_history", score_history_columns, lengthof(score_history_columns),
+	RowExclusiveLock, true, no_updates},
 };
+
+static const int scoring_entries[] = {ORDER_customer_id, ORDER_ordered_at, ORDER_amount, ORDER_status, -1};
 
 static const KnownIndex index_defs[C360_NINDEXES] = {
 	[C360_CUSTOMER_BY_ID] = {"customers_pkey", C360_CUSTOMERS, F_INT8EQ},
@@ -147,16 +181,32 @@ static const KnownIndex index_defs[C360_NINDEXES] = {
 	[C360_TRANSFER_BY_ID] = {"balance_history_pkey", C360_TRANSFERS, F_INT8EQ},
 	[C360_TRANSFER_BY_SEPAY_ID] = {"balance_history_sepay_id_key", C360_TRANSFERS, F_INT8EQ},
 	[C360_LINK_OPEN] = {"bank_links_open_key", C360_LINKS, F_INT8EQ},
+	[C360_TICKET_BY_CODE] = {"customer_tickets_ticket_code_key", C360_TICKETS, F_TEXTEQ},
+	[C360_TICKETS_BY_ORDER] = {"customer_tickets_order_code_idx", C360_TICKETS, F_TEXTEQ},
+	[C360_TICKET_OF_ORDER] = {"customer_tickets_order_key", C360_TICKETS, F_TEXTEQ},
+	[C360_ORDERS_FOR_SCORING] = {"customer_orders_scoring_idx", C360_ORDERS, F_INT8EQ,
+	scoring_entries},
+	[C360_SCORE_BY_CUSTOMER] = {"customer_rfm_pkey", C360_SCORES, F_INT8EQ},
 };
 
 /* The foreign keys that need no check here; see the head of this file. */
 static const char *const own_foreign_keys[] = {
+	"balance_customer_info_customer_id_fkey",
 	"balance_history_differences_bank_transaction_id_fkey",
 	"bank_links_bank_transaction_id_fkey",
 	"bank_links_customer_id_fkey",
 	"customer_activities_customer_id_fkey",
+	"customer_notes_customer_id_fkey",
+	"customer_order_totals_customer_id_fkey",
+	"customer_orders_customer_id_fkey",
+	"customer_phones_customer_id_fkey",
+	"customer_tickets_customer_id_fkey",
 	"customer_wallets_customer_id_fkey",
+	"fraud_flags_customer_id_fkey",
+	"fraud_rechecks_customer_id_fkey",
+	"fraud_snoozes_customer_id_fkey",
 	"pending_customer_matches_bank_transaction_id_fkey",
+	"pending_customer_matches_resolved_customer_id_fkey",
 	"virtual_credits_customer_id_fkey",
 	"virtual_credit_uses_credit_id_fkey",
 	"virtual_credit_uses_transaction_id_fkey",
@@ -222,7 +272,8 @@ typedef struct OpenTable
 	Relation	rel;			/* NULL until the table is needed */
 	ResultRelInfo *result;		/* made by the first write */
 	Compiled	expressions;
-	bool		plain;			/* nothing computes columns while we write */
+	bool		fixed;			/* nothing computes columns while we write */
+	bool		plain;			/* and no row trigger fires */
 	C360Row    *written;		/* the one row under construction */
 } OpenTable;
 
@@ -242,6 +293,7 @@ struct C360Scan
 	Relation	index;
 	IndexScanDesc desc;
 	bool		ended;			/* a btree scan would begin again */
+	Buffer		map[MAP_PAGES]; /* of entries: pages of the visibility map, as they come */
 	C360Row		row;
 };
 
@@ -284,11 +336,14 @@ c360_storage_init(void)
 static void
 not_installed(const char *what)
 {
+	const char *hint = c360_sql_is_ours() ? "Run SELECT c360_install();" :
+		"Run ALTER EXTENSION c360 UPDATE; then SELECT c360_install();";
+
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("c360 tables are not installed, or older than the code"),
 			 errdetail("%s", what),
-			 errhint("Run SELECT c360_install();")));
+			 errhint("%s", hint)));
 }
 
 /* Of the right version, but somebody changed what c360 relies on. */
@@ -412,6 +467,20 @@ find_table(Oid schema, const KnownTable *def, TableInfo *info)
 }
 
 static void
+check_entries(const KnownIndex *def, Oid relid)
+{
+	Relation	index = index_open(relid, AccessShareLock);
+	int			n = 0;
+
+	while (def->entries[n] >= 0 && n < index->rd_index->indnatts &&
+		   index->rd_index->indkey.values[n] == catalog.tables[def->table].attnum[def->entries[n]])
+		n++;
+	if (def->entries[n] >= 0 || n < index->rd_index->indnatts)
+		not_usable(psprintf("Index c360.%s is on other columns.", def->name));
+	index_close(index, AccessShareLock);
+}
+
+static void
 find_index(Oid schema, C360Index index)
 {
 	const KnownIndex *def = &index_defs[index];
@@ -422,6 +491,8 @@ find_index(Oid schema, C360Index index)
 		not_usable(psprintf("Index c360.%s is missing.", def->name));
 	if (!get_index_isvalid(catalog.indexes[index]))
 		not_usable(psprintf("Index c360.%s is not valid: REINDEX it.", def->name));
+	if (def->entries != NULL)
+		check_entries(def, catalog.indexes[index]);
 }
 
 static void
@@ -584,6 +655,7 @@ compile_predicates(Relation rel, Compiled *table)
 			(predicate == NULL || table->predicates[i] != NULL))
 		{
 			table->infos[i] = BuildIndexInfo(index);
+			c360_prepare_to_look(index, table->infos[i]);
 			table->infos[i]->ii_PredicateState = table->predicates[i];
 			table->infos[i]->ii_ExpressionsState =
 				ExecInitExprList(table->infos[i]->ii_Expressions, NULL);
@@ -623,10 +695,8 @@ require_compiled(C360Table table, Relation rel)
  */
 
 static void
-see_now(C360Store *store)
+see(C360Store *store, Snapshot now)
 {
-	Snapshot	now = GetTransactionSnapshot();
-
 	store->completions = now->snapXactCompletionCount;
 	PushActiveSnapshot(now);
 	store->estate->es_snapshot = GetActiveSnapshot();
@@ -634,7 +704,7 @@ see_now(C360Store *store)
 }
 
 static C360Store *
-open_store(bool to_read)
+open_store(bool to_read, bool as_of_caller)
 {
 	EState	   *estate;
 	MemoryContext old;
@@ -649,7 +719,7 @@ open_store(bool to_read)
 	c360_init_range_table(estate, C360_NTABLES);
 	c360_init_recheck(&store->recheck, estate);
 	AfterTriggerBeginQuery();
-	see_now(store);
+	see(store, as_of_caller ? GetActiveSnapshot() : GetTransactionSnapshot());
 	MemoryContextSwitchTo(old);
 	return store;
 }
@@ -657,13 +727,20 @@ open_store(bool to_read)
 C360Store *
 c360_store_open(void)
 {
-	return open_store(false);
+	return open_store(false, false);
 }
 
 C360Store *
 c360_store_open_to_read(void)
 {
-	return open_store(true);
+	return open_store(true, false);
+}
+
+/* To read what the query sees that called a STABLE function. */
+C360Store *
+c360_store_open_as_of_caller(void)
+{
+	return open_store(true, true);
 }
 
 static void
@@ -720,7 +797,7 @@ c360_store_refresh(C360Store *store)
 
 	CommandCounterIncrement();
 	PopActiveSnapshot();
-	see_now(store);
+	see(store, GetTransactionSnapshot());
 	return !IsolationUsesXactSnapshot() && (before == 0 || store->completions != before);
 }
 
@@ -897,6 +974,50 @@ c360_scan_again_after(C360Scan *scan, int64 after)
 	rescan(scan, &scankey, 1);
 }
 
+/* Rows of an index that begins with a number; of none before c360_scan_again_between(). */
+C360Scan *
+c360_scan_begin_range(C360Store *store, C360Index index)
+{
+	C360Scan   *scan = begin_scan(store, index, 2);
+
+	scan->ended = true;
+	return scan;
+}
+
+static C360Scan *
+only_entries(C360Scan *scan)
+{
+	scan->desc->xs_want_itup = true;
+	return scan;
+}
+
+/* The same, but what the entries of the index hold is all that is asked for. */
+C360Scan *
+c360_entries_begin_range(C360Store *store, C360Index index)
+{
+	return only_entries(c360_scan_begin_range(store, index));
+}
+
+C360Scan *
+c360_entries_begin_all(C360Store *store, C360Index index)
+{
+	C360Scan   *scan = only_entries(begin_scan(store, index, 0));
+
+	rescan(scan, NULL, 0);
+	return scan;
+}
+
+/* Those above after and up to upto, in order. */
+void
+c360_scan_again_between(C360Scan *scan, int64 after, int64 upto)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], 1, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(after));
+	ScanKeyInit(&keys[1], 1, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(upto));
+	rescan(scan, keys, 2);
+}
+
 /* Customers whose phone ends with these digits. */
 C360Scan *
 c360_scan_begin_suffix(C360Store *store, const char *suffix)
@@ -938,9 +1059,71 @@ c360_scan_next(C360Scan *scan)
 	return scan->ended ? NULL : &scan->row;
 }
 
+/*
+ * Of an index-only scan (nodeIndexonlyscan.c): a row is visited only if not
+ * all see its page. Rows come from anywhere in the table, so that one page of
+ * the map would be changed for another again and again.
+ */
+static bool
+entry_is_visible(C360Scan *scan, ItemPointer tid)
+{
+	BlockNumber page = ItemPointerGetBlockNumber(tid);
+	Relation	rel = scan->desc->heapRelation;
+
+	if (VM_ALL_VISIBLE(rel, page, &scan->map[page / ROW_PAGES_OF_MAP_PAGE % MAP_PAGES]))
+	{
+		PredicateLockPage(rel, page, scan->desc->xs_snapshot);
+		return true;
+	}
+	if (!index_fetch_heap(scan->desc, scan->row.slot))
+		return false;
+	ExecClearTuple(scan->row.slot);
+	return true;
+}
+
+/* Its columns, none of them NULL, good until the next; false at the end, again and again. */
+bool
+c360_entries_next(C360Scan *scan, Datum *values)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->store->estate->es_query_cxt);
+	ItemPointer tid = NULL;
+	bool		isnull;
+
+	while (!scan->ended)
+	{
+		CHECK_FOR_INTERRUPTS();
+		tid = index_getnext_tid(scan->desc, ForwardScanDirection);
+		if (tid != NULL && entry_is_visible(scan, tid))
+			break;
+		scan->ended = tid == NULL;
+	}
+	MemoryContextSwitchTo(old);
+	for (int i = 0; !scan->ended && i < scan->index->rd_att->natts; i++)
+		values[i] = index_getattr(scan->desc->xs_itup, i + 1, scan->desc->xs_itupdesc, &isnull);
+	return !scan->ended;
+}
+
+/*
+ * Whether all entries can be read in their order without a read of the table
+ * for each: the pages of it that are to be looked at stay in memory. VACUUM
+ * sees to that.
+ */
+bool
+c360_entries_are_cheap(C360Store *store, C360Index index)
+{
+	Relation	rel = need_table(store, index_defs[index].table);
+	BlockNumber visible;
+
+	visibilitymap_count(rel, &visible, NULL);
+	return RelationGetNumberOfBlocks(rel) - visible <= NBuffers / 4;
+}
+
 void
 c360_scan_end(C360Scan *scan)
 {
+	for (int i = 0; i < MAP_PAGES; i++)
+		if (BufferIsValid(scan->map[i]))
+			ReleaseBuffer(scan->map[i]);
 	index_endscan(scan->desc);
 	index_close(scan->index, NoLock);
 }
@@ -964,11 +1147,55 @@ c360_row_stands(C360Row *row)
 										  row->store->estate->es_snapshot);
 }
 
+/* Whether there is one now, whatever the store sees. */
+bool
+c360_is_there(C360Store *store, C360Index index, Datum key)
+{
+	C360Scan   *scan = begin_scan(store, index, 1);
+	bool		found;
+
+	scan->desc->xs_snapshot = SnapshotSelf;
+	c360_scan_again(scan, key);
+	found = c360_scan_next(scan) != NULL;
+	c360_row_done(&scan->row);
+	c360_scan_end(scan);
+	return found;
+}
+
 /* Lets go of a row that was found, and of the page it stands on. */
 void
 c360_row_done(C360Row *row)
 {
 	ExecClearTuple(row->slot);
+}
+
+/* Where a row was found. */
+ItemPointerData
+c360_row_place(const C360Row *row)
+{
+	return row->slot->tts_tid;
+}
+
+C360Row *
+c360_row_to_fetch(C360Store *store, C360Table table)
+{
+	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
+	C360Row    *row = palloc(sizeof(C360Row));
+
+	init_row(row, store, table, table_slot_callbacks(need_table(store, table)));
+	MemoryContextSwitchTo(old);
+	return row;
+}
+
+/* The row that the same store found there: while it is open the row stays. */
+void
+c360_row_fetch(C360Row *row, ItemPointerData place)
+{
+	C360Store  *store = row->store;
+
+	if (!table_tuple_fetch_row_version(need_table(store, row->table), &place, store->estate->es_snapshot,
+									   row->slot))
+		elog(ERROR, "a row of c360.%s is gone", table_defs[row->table].name);
 }
 
 static void
@@ -979,13 +1206,8 @@ row_is_newer(void)
 			 errmsg("could not serialize access due to concurrent update")));
 }
 
-/*
- * Locks a row and makes it its newest version. The key is not looked at
- * again: find rows by keys that do not change. Under REPEATABLE READ a row
- * that is newer than our snapshot is 40001.
- */
-C360LockResult
-c360_lock(C360Store *store, C360Row *row, bool skip_locked)
+static C360LockResult
+lock_row(C360Store *store, C360Row *row, LockTupleMode mode, bool skip_locked)
 {
 	ItemPointerData tid = row->slot->tts_tid;
 	int			flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
@@ -995,7 +1217,7 @@ c360_lock(C360Store *store, C360Row *row, bool skip_locked)
 	if (!IsolationUsesXactSnapshot())
 		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
 	result = table_tuple_lock(need_table(store, row->table), &tid, store->estate->es_snapshot,
-							  row->slot, GetCurrentCommandId(true), LockTupleNoKeyExclusive,
+							  row->slot, GetCurrentCommandId(true), mode,
 							  skip_locked ? LockWaitSkip : LockWaitBlock, flags, &failure);
 	switch (result)
 	{
@@ -1018,21 +1240,41 @@ c360_lock(C360Store *store, C360Row *row, bool skip_locked)
 }
 
 /*
+ * Locks a row and makes it its newest version. The key is not looked at
+ * again: find rows by keys that do not change. Under REPEATABLE READ a row
+ * that is newer than our snapshot is 40001.
+ */
+C360LockResult
+c360_lock(C360Store *store, C360Row *row, bool skip_locked)
+{
+	return lock_row(store, row, LockTupleNoKeyExclusive, skip_locked);
+}
+
+/*
+ * So that the row and its keys stay, as a foreign key that points at it locks
+ * it; others may change the rest and do the same. If we waited the keys may be
+ * others than those that it was found by.
+ */
+C360LockResult
+c360_lock_key(C360Store *store, C360Row *row)
+{
+	LockRelationOid(RelationGetRelid(need_table(store, row->table)), RowShareLock);
+	return lock_row(store, row, LockTupleKeyShare, false);
+}
+
+/*
  * Writing
  */
 
-/*
- * Takes the triggers of own_foreign_keys out of this copy of trigdesc; false
- * if row triggers are left.
- */
-static bool
+/* Takes the triggers of own_foreign_keys out of this copy of trigdesc. */
+static void
 skip_own_triggers(ResultRelInfo *result, List *own_triggers)
 {
 	TriggerDesc *triggers = result->ri_TrigDesc;
 	int			kept = 0;
 
 	if (triggers == NULL)
-		return true;
+		return;
 	triggers->trig_insert_before_row = triggers->trig_insert_after_row = false;
 	triggers->trig_update_before_row = triggers->trig_update_after_row = false;
 	for (int i = 0; i < triggers->numtriggers; i++)
@@ -1053,8 +1295,20 @@ skip_own_triggers(ResultRelInfo *result, List *own_triggers)
 		triggers->triggers[kept++] = *trigger;
 	}
 	triggers->numtriggers = kept;
-	return !triggers->trig_insert_before_row && !triggers->trig_insert_after_row &&
-		!triggers->trig_update_before_row && !triggers->trig_update_after_row;
+}
+
+/* What may happen to a row while it is written. */
+static void
+look_at_triggers(OpenTable *open)
+{
+	TriggerDesc *triggers = open->result->ri_TrigDesc;
+	bool		before = triggers != NULL &&
+		(triggers->trig_insert_before_row || triggers->trig_update_before_row);
+	bool		after = triggers != NULL &&
+		(triggers->trig_insert_after_row || triggers->trig_update_after_row);
+
+	open->fixed = !before && !c360_has_generated(open->rel);
+	open->plain = open->fixed && !after;
 }
 
 /* Prepares a table for writing, without its indexes. */
@@ -1069,11 +1323,12 @@ writable(C360Store *store, C360Table table)
 		return open;
 	old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 	need_table(store, table);
+	if (table_defs[table].lockmode < RowExclusiveLock)
+		LockRelationOid(RelationGetRelid(open->rel), RowExclusiveLock);
 	result = makeNode(ResultRelInfo);
 	InitResultRelInfo(result, open->rel, table + 1, NULL, 0);
 	open->expressions = *require_compiled(table, open->rel);
-	open->plain = skip_own_triggers(result, catalog.tables[table].own_triggers) &&
-		!c360_has_generated(open->rel);
+	skip_own_triggers(result, catalog.tables[table].own_triggers);
 	c360_attach_checks(result, open->expressions.checks);
 	result->ri_NumIndices = open->expressions.nindexes;
 	result->ri_IndexRelationDescs = palloc0(sizeof(Relation) * open->expressions.nindexes);
@@ -1082,8 +1337,23 @@ writable(C360Store *store, C360Table table)
 	store->estate->es_opened_result_relations =
 		lappend(store->estate->es_opened_result_relations, result);
 	open->result = result;
+	look_at_triggers(open);
 	MemoryContextSwitchTo(old);
 	return open;
+}
+
+/* Locks a row if it still is what was read and nobody else holds it; never waits. */
+bool
+c360_lock_as_read(C360Store *store, C360Row *row)
+{
+	ItemPointerData tid = row->slot->tts_tid;
+	Relation	rel = writable(store, row->table)->rel;
+	TM_FailureData failure;
+
+	return table_tuple_lock(rel, &tid, store->estate->es_snapshot,
+							row->slot, GetCurrentCommandId(true), LockTupleNoKeyExclusive,
+							LockWaitSkip, TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS,
+							&failure) == TM_Ok;
 }
 
 /*
@@ -1102,14 +1372,18 @@ need_indexes(C360Store *store, OpenTable *open, TupleTableSlot *slot)
 		ExprState  *predicate = open->expressions.predicates[i];
 
 		if (open->result->ri_IndexRelationDescs[i] != NULL ||
-			(open->plain && predicate != NULL && !ExecQual(predicate, context)))
+			(open->fixed && predicate != NULL && !ExecQual(predicate, context)))
 			continue;
 		open->result->ri_IndexRelationDescs[i] = index_open(open->expressions.indexes[i],
 															RowExclusiveLock);
 		open->result->ri_IndexRelationInfo[i] = open->expressions.infos[i];
 		if (open->expressions.infos[i] == NULL)
+		{
 			open->result->ri_IndexRelationInfo[i] =
 				BuildIndexInfo(open->result->ri_IndexRelationDescs[i]);
+			c360_prepare_to_look(open->result->ri_IndexRelationDescs[i],
+								 open->result->ri_IndexRelationInfo[i]);
+		}
 	}
 }
 
@@ -1192,16 +1466,22 @@ c360_row_changed(C360Store *store, C360Row *stored)
 	return row;
 }
 
+static void
+row_is_suppressed(C360Row *row)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+			 errmsg("a row trigger suppressed a row that c360 wrote"),
+			 errdetail("Table c360.%s.", table_defs[row->table].name),
+			 errhint("Let BEFORE triggers on c360 tables return the row.")));
+}
+
 /* Money must not vanish because a BEFORE trigger returned NULL. */
 static void
 require_written(C360Row *row)
 {
 	if (!ItemPointerIsValid(&row->slot->tts_tid))
-		ereport(ERROR,
-				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
-				 errmsg("a row trigger suppressed a row that c360 wrote"),
-				 errdetail("Table c360.%s.", table_defs[row->table].name),
-				 errhint("Let BEFORE triggers on c360 tables return the row.")));
+		row_is_suppressed(row);
 	ResetPerTupleExprContext(row->store->estate);
 }
 
@@ -1217,6 +1497,91 @@ c360_insert(C360Store *store, C360Row *row)
 	ExecSimpleRelationInsert(open->result, store->estate, row->slot);
 	MemoryContextSwitchTo(old);
 	require_written(row);
+}
+
+/* What stands in the way, under REPEATABLE READ, must be visible to us. */
+static void
+require_visible(C360Store *store, OpenTable *open, ItemPointer tid)
+{
+	TupleTableSlot *slot;
+	bool		isnull;
+
+	if (!IsolationUsesXactSnapshot())
+		return;
+	slot = table_slot_create(open->rel, NULL);
+	if (table_tuple_fetch_row_version(open->rel, tid, SnapshotAny, slot) &&
+		!table_tuple_satisfies_snapshot(open->rel, slot, store->estate->es_snapshot) &&
+		!TransactionIdIsCurrentTransactionId(DatumGetTransactionId(
+			slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull))))
+		row_is_newer();
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+/*
+ * A heap tuple and its index entries that others do not wait for, until we
+ * know that none of these unique indexes has such a row. False if one has.
+ */
+static bool
+insert_speculatively(C360Store *store, OpenTable *open, TupleTableSlot *slot, List *keys)
+{
+	TransactionId xid = GetCurrentTransactionId();
+	ItemPointerData taken;
+	bool		conflict = true;
+
+	while (conflict)
+	{
+		uint32		token;
+		List	   *recheck;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!c360_check_unique(open->result, slot, store->estate, &taken, keys))
+		{
+			require_visible(store, open, &taken);
+			return false;
+		}
+		token = SpeculativeInsertionLockAcquire(xid);
+		table_tuple_insert_speculative(open->rel, slot, GetCurrentCommandId(true), 0, NULL, token);
+		conflict = false;
+		recheck = c360_insert_index_entries_unless(open->result, slot, store->estate, &conflict,
+												   keys);
+		table_tuple_complete_speculative(open->rel, slot, token, !conflict);
+		SpeculativeInsertionLockRelease(xid);
+		if (!conflict)
+			ExecARInsertTriggers(store->estate, open->result, slot, recheck, NULL);
+		list_free(recheck);
+	}
+	return true;
+}
+
+/*
+ * As INSERT … ON CONFLICT DO NOTHING does it: false if one of these two unique
+ * indexes has such a row, which we waited for if it was not committed. What
+ * was written can be read from the row until the next one is written.
+ */
+bool
+c360_insert_unless_taken(C360Store *store, C360Row *row, C360Index key, C360Index other_key)
+{
+	OpenTable  *open = writable(store, row->table);
+	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
+	bool		inserted;
+
+	ExecStoreVirtualTuple(row->slot);
+	row->slot->tts_tableOid = RelationGetRelid(open->rel);
+	CheckCmdReplicaIdentity(open->rel, CMD_INSERT);
+	if (open->result->ri_TrigDesc != NULL && open->result->ri_TrigDesc->trig_insert_before_row &&
+		!ExecBRInsertTriggers(store->estate, open->result, row->slot))
+		row_is_suppressed(row);
+	c360_forget_generated(open->result);
+	if (c360_has_generated(open->rel))
+		ExecComputeStoredGenerated(open->result, store->estate, row->slot, CMD_INSERT);
+	if (open->rel->rd_att->constr)
+		ExecConstraints(open->result, row->slot, store->estate);
+	need_indexes(store, open, row->slot);
+	inserted = insert_speculatively(store, open, row->slot,
+									list_make2_oid(catalog.indexes[key],
+												   catalog.indexes[other_key]));
+	MemoryContextSwitchTo(old);
+	return inserted;
 }
 
 /*
@@ -1299,6 +1664,15 @@ get(C360Row *row, int column, bool *isnull)
 	return slot_getattr(row->slot, catalog.tables[row->table].attnum[column], isnull);
 }
 
+/* As it is, for fixed types and texts that are only looked at. */
+Datum
+c360_get(C360Row *row, int column)
+{
+	bool		isnull;
+
+	return get(row, column, &isnull);
+}
+
 bool
 c360_is_null(C360Row *row, int column)
 {
@@ -1327,6 +1701,15 @@ c360_get_time(C360Row *row, int column)
 	return isnull ? 0 : DatumGetTimestampTz(value);
 }
 
+bool
+c360_get_bool(C360Row *row, int column)
+{
+	bool		isnull;
+	Datum		value = get(row, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
 char *
 c360_get_text(C360Row *row, int column)
 {
@@ -1336,19 +1719,14 @@ c360_get_text(C360Row *row, int column)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
-/* Without a copy of it; false for NULL. */
+/* False for NULL. */
 bool
 c360_text_is(C360Row *row, int column, const char *value)
 {
 	bool		isnull;
 	Datum		datum = get(row, column, &isnull);
-	text	   *found;
-	size_t		length = strlen(value);
 
-	if (isnull)
-		return false;
-	found = DatumGetTextPP(datum);
-	return VARSIZE_ANY_EXHDR(found) == length && memcmp(VARDATA_ANY(found), value, length) == 0;
+	return !isnull && c360_same_text(datum, value);
 }
 
 bytea *
@@ -1397,6 +1775,12 @@ void
 c360_put_time(C360Row *row, int column, TimestampTz value)
 {
 	c360_put(row, column, TimestampTzGetDatum(value));
+}
+
+void
+c360_put_bool(C360Row *row, int column, bool value)
+{
+	c360_put(row, column, BoolGetDatum(value));
 }
 
 /* NULL is NULL; the value stays the caller's. */

@@ -23,6 +23,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_proc.h"
@@ -108,11 +109,54 @@ c360_worker_wait(long milliseconds, const char *activity)
 	}
 }
 
+/* c360 as the last transaction found it. */
+static struct
+{
+	Oid			extension;
+	Oid			tables;
+}			found;
+
+static void
+look_at_c360(void)
+{
+	found.extension = get_extension_oid("c360", true);
+	found.tables = get_namespace_oid("c360", true);
+}
+
+/* Whether it was dropped or made anew since. */
+static bool
+c360_is_another(void)
+{
+	bool		another;
+
+	StartTransactionCommand();
+	another = get_extension_oid("c360", true) != found.extension ||
+		get_namespace_oid("c360", true) != found.tables;
+	CommitTransactionCommand();
+	return another;
+}
+
+static void
+log_error(ErrorData *error)
+{
+	PG_TRY();
+	{
+		ReThrowError(error);
+	}
+	PG_CATCH();
+	{
+		EmitErrorReport();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+}
+
 /*
- * In a PG_CATCH of a worker's loop: the error goes to the log and to
- * c360_stat, its transaction ends. Answers the message.
+ * In a PG_CATCH of a worker's loop: the transaction ends, and the error goes to
+ * the log and to c360_stat. Not so if c360 went while the transaction looked at
+ * it: then nothing is wrong, and the next one finds what is there.
  */
-char *
+void
 c360_worker_recover(C360Slot *slot, MemoryContext context)
 {
 	ErrorData  *error;
@@ -120,14 +164,19 @@ c360_worker_recover(C360Slot *slot, MemoryContext context)
 	HOLD_INTERRUPTS();
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
-	EmitErrorReport();
 	FlushErrorState();
 	AbortCurrentTransaction();
-	MemoryContextSwitchTo(context);
 	RESUME_INTERRUPTS();
 	pgstat_report_activity(STATE_IDLE, NULL);
-	c360_worker_failed(slot, error->message);
-	return error->message;
+	if (c360_is_another())
+		ereport(DEBUG1,
+				(errmsg_internal("c360 was dropped or made anew: %s", error->message)));
+	else
+	{
+		log_error(error);
+		c360_worker_failed(slot, error->message);
+	}
+	MemoryContextSwitchTo(context);
 }
 
 /*
@@ -270,7 +319,8 @@ c360_worker_begin_transaction(const char *activity)
 	set_own_settings();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (!OidIsValid(get_extension_oid("c360", true)) || !c360_tables_ready())
+	look_at_c360();
+	if (!OidIsValid(found.extension) || !c360_tables_ready())
 	{
 		PopActiveSnapshot();
 		CommitTransactionCommand();

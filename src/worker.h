@@ -20,7 +20,7 @@ extern void c360_worker_ready(void);
 /* one transaction as the owner of the tables */
 extern bool c360_worker_begin_transaction(const char *activity);
 extern void c360_worker_end_transaction(void);
-extern char *c360_worker_recover(C360Slot *slot, MemoryContext context);
+extern void c360_worker_recover(C360Slot *slot, MemoryContext context);
 
 /* sleeps until the latch is set or the time is over */
 extern void c360_worker_wait(long milliseconds, const char *activity);

@@ -7,7 +7,7 @@
 # read, wherever this tree lies; it is removed at the end.
 #
 #   FUZZ_SECONDS   how long each fuzz target runs (20)
-#   SOAK_SECONDS   how long the soak test runs (40)
+#   SOAK_SECONDS   how long the soak test runs (180)
 #   TAP_TESTS      which TAP tests run ("test/t/*.pl")
 #   CHECK_PARTS    which parts run ("regress pgtap fuzz web tap")
 set -euo pipefail
@@ -112,9 +112,21 @@ check_fuzz () {
     done
 }
 
+# PostgREST and a client of PostgreSQL, which web and the soak need.
+modules_installed=
+install_modules () {
+    [ -z "$modules_installed" ] || return 0
+    if ! npm ci --prefix test/web --ignore-scripts --no-audit --no-fund >"$work/npm.log" 2>&1; then
+        tail -n 20 "$work/npm.log" >&2
+        return 1
+    fi
+    modules_installed=yes
+}
+
 check_tap () {
     heading "TAP: crash, dump, upgrade, pg_cron, standbys, recovery, reporting, jobs, soak"
     local log
+    install_modules || return 1
     mkdir -m 700 "$work/tap"
     [ "$(id -u)" != 0 ] || chown postgres "$work/tap"
     if ! "${as_server_user[@]}" env PATH="$bindir:$PATH" TMPDIR="$work/tap" TESTDIR="$work/tap" \
@@ -134,11 +146,8 @@ check_tap () {
 check_web () {
     heading "PostgREST, a page in a browser, consumers"
     local cluster_options=(-o shared_preload_libraries=c360 -o c360.databases=shop)
-    if ! npm ci --prefix test/web --ignore-scripts --no-audit --no-fund >"$work/npm.log" 2>&1; then
-        tail -n 20 "$work/npm.log" >&2
-        return 1
-    fi
     local file
+    install_modules || return 1
     for file in test/web/*.test.mjs; do
         with_cluster prove --timer --exec "node --test-reporter=./test/web/tap.mjs" "$file"
     done

@@ -2,7 +2,7 @@
 # Installs the Debian packages that demo, check and bench need, if any is missing;
 # "deps.sh demo" leaves out those that only check needs for its part "web", and
 # "deps.sh postgrest" the browser;
-# "deps.sh lint" installs what lint needs.
+# "deps.sh lint" and "deps.sh deb" install what lint and deb-check need.
 set -eu
 major=${PG_MAJOR:-15}
 packages="postgresql-$major postgresql-server-dev-$major postgresql-$major-cron postgresql-$major-pgtap
@@ -17,6 +17,8 @@ if [ "${1:-check}" != demo ]; then
     command -v npm >/dev/null || packages="$packages npm"
 fi
 [ "${1:-check}" != lint ] || packages="postgresql-server-dev-$major cppcheck clang-tidy-14"
+[ "${1:-check}" != deb ] || packages="postgresql-$major postgresql-server-dev-all postgresql-common
+  build-essential debhelper dpkg-dev lintian git unzip"
 missing=
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"

@@ -6,7 +6,7 @@ AS 'MODULE_PATHNAME', 'c360_version';
 COMMENT ON FUNCTION @extschema@.c360_version() IS
 'Version of the code that runs.
 
-Answer: text such as 0.1.0.';
+Answer: text such as 0.2.0.';
 
 CREATE FUNCTION @extschema@.c360_normalize_phone(raw text) RETURNS text
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE

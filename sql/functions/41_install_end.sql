@@ -120,7 +120,8 @@
     END IF;
     IF to_regclass('c360.customers_search_idx') IS NULL THEN
         EXECUTE (SELECT format('CREATE INDEX customers_search_idx ON c360.customers USING gin '
-                               '(name_folded %1$s, email_folded %1$s, address_folded %1$s, phone %1$s) '
+                               '(pg_catalog.replace(name_folded, '' '', ''j'') %1$s, email_folded %1$s, '
+                               'pg_catalog.replace(address_folded, '' '', ''j'') %1$s, phone %1$s) '
                                'WITH (gin_pending_list_limit = 256)',
                                quote_ident(n.nspname) || '.gin_trgm_ops')
                  FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm');
@@ -147,6 +148,9 @@
     CREATE OR REPLACE TRIGGER ignored_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.transfer_ignored
         FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_settings_changed();
     ALTER TABLE c360.transfer_ignored ENABLE ALWAYS TRIGGER ignored_changed;
+    CREATE OR REPLACE TRIGGER ticket_types_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.ticket_types
+        FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_settings_changed();
+    ALTER TABLE c360.ticket_types ENABLE ALWAYS TRIGGER ticket_types_changed;
     CREATE OR REPLACE TRIGGER ledger_guard BEFORE UPDATE OR DELETE ON c360.wallet_transactions
         FOR EACH ROW EXECUTE FUNCTION @extschema@.c360_refuse_change();
     CREATE OR REPLACE TRIGGER ledger_truncate_guard BEFORE TRUNCATE ON c360.wallet_transactions

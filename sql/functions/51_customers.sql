@@ -237,6 +237,11 @@ BEGIN
     WHERE c.id = old.id;
     -- what is not locked follows the scores again
     INSERT INTO c360.rfm_queue (customer_id) VALUES (old.id);
+    IF old.tier <> c360_set_tier.tier THEN
+        INSERT INTO c360.rfm_history (customer_id, day, from_segment, to_segment, from_tier, to_tier)
+        SELECT old.id, (clock_timestamp() AT TIME ZONE 'Asia/Ho_Chi_Minh')::date, s.segment, s.segment, old.tier, c360_set_tier.tier
+        FROM c360.customers AS c LEFT JOIN c360.customer_rfm AS s ON s.customer_id = c.id WHERE c.id = old.id;
+    END IF;
     PERFORM @extschema@.c360_write_activity('customers',
         CASE WHEN old.tier = c360_set_tier.tier THEN 'customer.updated' ELSE 'customer.tier_changed' END,
         old.id, 'customer', old.id::text,
@@ -304,6 +309,9 @@ BEGIN
         RETURN;
     END IF;
     PERFORM @extschema@.c360_become_owner();
+    -- a wallet that never moved has no row yet; without it a first deposit would have the wallet and wait for
+    -- the customer
+    INSERT INTO c360.customer_wallets (customer_id) VALUES (changed) ON CONFLICT DO NOTHING;
     PERFORM FROM c360.customer_wallets AS w WHERE w.customer_id = changed FOR NO KEY UPDATE;
     PERFORM FROM c360.customers AS c WHERE c.id = changed AND c.phone = wanted FOR UPDATE;
     IF NOT FOUND THEN           -- somebody was faster
@@ -725,15 +733,12 @@ BEGIN
     matches AS (
         UPDATE c360.pending_customer_matches AS m SET candidates = '[]', reason = NULL FROM his
         WHERE m.bank_transaction_id = his.id),
-    -- by 0, since that stays JSON where the number stood without quotes
-    differences_of_others AS (
-        UPDATE c360.balance_history_differences AS d SET raw_data = regexp_replace(d.raw_data::text, spelled, E'\\10', 'g')::jsonb
-        FROM others WHERE d.bank_transaction_id = others.id AND others.id NOT IN (SELECT h.id FROM his AS h)),
     matches_of_others AS (
         UPDATE c360.pending_customer_matches AS m
         SET candidates = (SELECT coalesce(jsonb_agg(k.value ORDER BY k.ordinality), '[]')
                           FROM jsonb_array_elements(m.candidates) WITH ORDINALITY AS k WHERE k.value ->> 'value' <> ALL (numbers))
         FROM others WHERE m.bank_transaction_id = others.id AND others.id NOT IN (SELECT h.id FROM his AS h)),
+    -- by 0, since that stays JSON where the number stood without quotes
     texts_of_others AS (
         UPDATE c360.balance_history AS b SET content = regexp_replace(b.content, spelled, E'\\10', 'g'),
             description = regexp_replace(b.description, spelled, E'\\10', 'g'), code = regexp_replace(b.code, spelled, E'\\10', 'g'),
@@ -745,6 +750,9 @@ BEGIN
     UPDATE c360.balance_history AS b SET content = NULL, description = NULL, code = NULL, sub_account = NULL,
         reference_code = NULL, raw_data = '{}', decision = NULL, error = NULL
     FROM his WHERE b.id = his.id;
+    -- told again with his number, whatever the transfer itself says
+    UPDATE c360.balance_history_differences AS d SET raw_data = regexp_replace(d.raw_data::text, spelled, E'\\10', 'g')::jsonb
+    WHERE d.raw_data::text ~ spelled;
     UPDATE c360.bank_links AS l SET reason = NULL WHERE l.customer_id = erased;
     UPDATE c360.balance_customer_info AS q SET retired_at = clock_timestamp()
     WHERE q.customer_id = erased AND q.retired_at IS NULL;

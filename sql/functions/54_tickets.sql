@@ -3,88 +3,16 @@
 -- customer's orders anew if the step changed what is returned. The ticket is
 -- locked before the wallet, always.
 --
+-- Opening one, and what its fields may hold, is C (ticket.c, ticket_fields.c).
+--
 -- As in 53_orders.sql, functions that call others touch no table, and those
 -- that touch tables call nothing but the writer of activities. After one that
 -- touches tables, those of the first kind set search_path again before
 -- anything is found by it: their owner may have left one of his (66_jobs.sql).
 
 CREATE FUNCTION @extschema@.c360_ticket_fields(changes jsonb) RETURNS jsonb
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    -- texts by their longest
-    kinds constant jsonb := '{"order_code": "200", "tracking_code": "200", "carrier": "255", "subject": "255",
-        "description": "2000", "reason": "500", "assignee": "255", "priority": "priority", "deadline": "date",
-        "original_cod": "amount", "new_cod": "amount", "refund_amount": "amount",
-        "products": "items", "attachments": "items"}';
-    priorities constant text[] := ARRAY['low', 'normal', 'high', 'urgent'];
-    field text;
-    value jsonb;
-    kind text;
-    given text;
-    expected text;
-    answer jsonb := '{}';
-BEGIN
-    FOR field, value IN SELECT e.key, e.value FROM jsonb_each(c360_ticket_fields.changes) AS e LOOP
-        kind := kinds ->> field;
-        given := value #>> '{}';
-        expected := CASE kind WHEN 'amount' THEN 'number' WHEN 'items' THEN 'array' ELSE 'string' END;
-        IF kind IS NULL THEN
-            RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'unknown key',
-                DETAIL = format('unknown_key: "%s"', left(field, 64)),
-                HINT = 'Allowed are ' || (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(kinds) AS k) || '.';
-        ELSIF given IS NULL AND kind = 'priority' THEN
-            RAISE EXCEPTION USING ERRCODE = '22004', MESSAGE = 'required argument is missing',
-                DETAIL = 'missing_argument: priority';
-        ELSIF given IS NOT NULL AND jsonb_typeof(value) <> expected
-              AND NOT (kind = 'items' AND jsonb_typeof(value) = 'object') THEN
-            RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'value is of the wrong type',
-                DETAIL = format('wrong_type: %s is a %s', field, jsonb_typeof(value)),
-                HINT = CASE kind WHEN 'items' THEN 'An array or an object is expected.'
-                                 ELSE format('A %s is expected.', expected) END;
-        ELSIF given IS NULL THEN
-            NULL;
-        ELSIF kind = 'amount' THEN
-            IF given::numeric > 9223372036854775807 THEN
-                RAISE EXCEPTION USING ERRCODE = '22003', MESSAGE = 'amount out of range',
-                    DETAIL = 'overflow: ' || field;
-            ELSIF given::numeric < 0 OR given::numeric <> trunc(given::numeric) THEN
-                RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'amount must be whole and not negative',
-                    DETAIL = format('invalid_amount: %s is %s', field, left(given, 64));
-            END IF;
-            value := to_jsonb(given::numeric::bigint);
-        ELSIF kind = 'items' THEN
-            IF octet_length(given) > 100000 THEN
-                RAISE EXCEPTION USING ERRCODE = '22001', MESSAGE = 'text is too long',
-                    DETAIL = format('too_long: %s has %s bytes, at most 100000 are allowed', field, octet_length(given));
-            END IF;
-        ELSIF kind = 'priority' THEN
-            IF given <> ALL (priorities) THEN
-                RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'value is not allowed',
-                    DETAIL = format('not_allowed: priority "%s"', left(given, 64)),
-                    HINT = 'Allowed are ' || array_to_string(priorities, ', ') || '.';
-            END IF;
-        ELSIF kind = 'date' THEN
-            BEGIN
-                value := to_jsonb(CASE WHEN given ~ '^[0-9]{4,6}-[0-9]' THEN given::timestamptz END);
-            EXCEPTION WHEN data_exception THEN
-                value := NULL;
-            END;
-            IF value IS NULL THEN
-                RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'date is malformed',
-                    DETAIL = format('invalid_date: %s "%s"', field, left(given, 64)),
-                    HINT = 'Dates are written as 2026-01-31T18:00:00+07:00.';
-            END IF;
-        ELSIF char_length(given) > kind::integer THEN
-            RAISE EXCEPTION USING ERRCODE = '22001', MESSAGE = 'text is too long',
-                DETAIL = format('too_long: %s has %s characters, at most %s are allowed', field, char_length(given), kind);
-        ELSIF field = 'order_code' AND given !~ '[^[:space:]]' THEN
-            RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'text must not be blank', DETAIL = 'blank: order_code';
-        END IF;
-        answer := answer || jsonb_build_object(field, value);
-    END LOOP;
-    RETURN answer;
-END $$;
+LANGUAGE c STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'c360_ticket_fields';
 COMMENT ON FUNCTION @extschema@.c360_ticket_fields(jsonb) IS
 'Internal: checks fields of a ticket that staff gave.
 
@@ -92,165 +20,38 @@ changes: an object.
 Answer: the same in the form in which a ticket holds them.
 Errors: 22001 too_long; 22003 overflow; 22004 missing_argument; 22023 unknown_key, wrong_type, invalid_amount, invalid_date, not_allowed, blank.';
 
--- The moment is an argument, so that the turn of a year can be tried out.
-CREATE FUNCTION @extschema@.c360_insert_ticket(at timestamptz, actor text, phone text, type text, order_code text,
-    subject text, description text, products jsonb, refund_amount bigint, original_cod bigint, new_cod bigint,
-    tracking_code text, carrier text, priority text, reason text, deadline timestamptz, assignee text,
-    allow_duplicate boolean,
-    OUT ticket_id bigint, OUT ticket_code text, OUT customer_id bigint)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-    tier text;
-    compensates boolean;
-    other text;
-    year text := to_char(c360_insert_ticket.at AT TIME ZONE 'Asia/Ho_Chi_Minh', 'FMYYYY');
-    numbers text := 'c360.ticket_numbers_' || year;
-    sequence regclass := to_regclass(numbers);
-    number text;
-    code text;
-    payload jsonb;
-BEGIN
-    PERFORM @extschema@.c360_become_owner();
-    SELECT c.id, c.tier,
-           (SELECT y.compensation IN ('credit', 'deposit') FROM c360.ticket_types AS y WHERE y.type = c360_insert_ticket.type)
-    INTO customer_id, tier, compensates
-    FROM c360.customers AS c WHERE c.phone = c360_insert_ticket.phone
-    FOR KEY SHARE OF c;         -- as the foreign key will
-    IF NOT FOUND THEN
-        RETURN;
-    ELSIF compensates IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'value is not allowed',
-            DETAIL = format('not_allowed: type "%s"', left(c360_insert_ticket.type, 64)),
-            HINT = 'Allowed are ' || (SELECT string_agg(t.type, ', ' ORDER BY t.type) FROM c360.ticket_types AS t) || '.';
-    ELSIF compensates AND c360_insert_ticket.order_code IS NOT NULL THEN
-        -- OFFSET and ORDER BY: by the order's code, even where the planner knows nothing of the table yet
-        SELECT t.ticket_code INTO other
-        FROM (SELECT * FROM c360.customer_tickets AS k WHERE k.order_code = c360_insert_ticket.order_code OFFSET 0) AS t
-        WHERE t.compensating AND t.status <> 'cancelled' AND t.deleted_at IS NULL
-        ORDER BY t.id LIMIT 1;
-    END IF;
-
-    -- the year's first ticket makes its numbers; others that come meanwhile wait
-    IF sequence IS NULL THEN
-        PERFORM pg_advisory_xact_lock(hashtext('c360'), hashtext(numbers));
-        IF NOT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass(numbers)) THEN
-            EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s START %s', numbers,
-                (SELECT coalesce(max(split_part(t.ticket_code, '-', 3)::bigint), 0) + 1
-                 FROM c360.customer_tickets AS t
-                 WHERE t.created_at >= make_timestamptz(year::integer, 1, 1, 0, 0, 0, 'Asia/Ho_Chi_Minh')
-                   AND t.ticket_code LIKE 'TV-' || year || '-%'));
-        END IF;
-        sequence := numbers::regclass;
-    END IF;
-
-    -- In the way are only another ticket of the same order, made since we looked, and codes that are taken: a
-    -- sequence can stand behind its tickets, where it was restored or promoted without them, or after a crash of
-    -- a server with wal_level = minimal.
-    LOOP
-        IF other IS NOT NULL AND c360_insert_ticket.allow_duplicate IS NOT TRUE THEN
-            RAISE EXCEPTION USING ERRCODE = 'PT409', MESSAGE = 'duplicate ticket',
-                DETAIL = format('duplicate_ticket: order "%s" has %s', c360_insert_ticket.order_code, other),
-                HINT = 'allow_duplicate makes another one.';
-        END IF;
-        number := nextval(sequence)::text;
-        code := 'TV-' || year || '-' || lpad(number, greatest(length(number), 5), '0');
-        WITH made AS (
-            INSERT INTO c360.customer_tickets AS t (ticket_code, customer_id, type, priority, order_code, tracking_code,
-                carrier, subject, description, products, original_cod, new_cod, refund_amount, reason, assignee, deadline,
-                compensating, duplicate_allowed, created_by, created_at)
-            VALUES (code, customer_id, c360_insert_ticket.type,
-                coalesce(c360_insert_ticket.priority, CASE tier WHEN 'platinum' THEN 'high' ELSE 'normal' END),
-                c360_insert_ticket.order_code, c360_insert_ticket.tracking_code,
-                c360_insert_ticket.carrier, c360_insert_ticket.subject, c360_insert_ticket.description,
-                c360_insert_ticket.products, c360_insert_ticket.original_cod, c360_insert_ticket.new_cod,
-                c360_insert_ticket.refund_amount, c360_insert_ticket.reason, c360_insert_ticket.assignee,
-                c360_insert_ticket.deadline, compensates, other IS NOT NULL, c360_insert_ticket.actor, c360_insert_ticket.at)
-            ON CONFLICT DO NOTHING
-            RETURNING t.id, t.ticket_code, t.priority),
-        told AS (
-            INSERT INTO c360.ticket_history (ticket_id, action, to_status, details, done_by, done_at)
-            SELECT m.id, 'create', 'new', CASE WHEN other IS NOT NULL THEN '{"duplicate_allowed": true}'::jsonb END,
-                   c360_insert_ticket.actor, c360_insert_ticket.at FROM made AS m)
-        SELECT m.id, m.ticket_code, jsonb_build_object(
-                   'phone', c360_insert_ticket.phone, 'ticket_code', m.ticket_code, 'type', c360_insert_ticket.type,
-                   'action', 'create', 'status', 'new', 'priority', m.priority, 'order_code', c360_insert_ticket.order_code)
-        INTO ticket_id, ticket_code, payload FROM made AS m;
-        EXIT WHEN FOUND;
-        IF NOT EXISTS (SELECT FROM c360.customer_tickets AS t WHERE t.ticket_code = code) THEN
-            IF other IS NOT NULL THEN
-                RAISE EXCEPTION USING ERRCODE = '09000', MESSAGE = 'a row that c360 inserted is not there',
-                    DETAIL = 'Table c360.customer_tickets.',
-                    HINT = 'Let BEFORE triggers on c360 tables return the row.';
-            END IF;
-            other := 'a ticket';
-        END IF;
-    END LOOP;
-    PERFORM @extschema@.c360_write_activity('tickets', 'ticket.created', customer_id, 'ticket', ticket_code, payload);
-END $$;
-COMMENT ON FUNCTION @extschema@.c360_insert_ticket(timestamptz, text, text, text, text, text, text, jsonb, bigint,
-    bigint, bigint, text, text, text, text, timestamptz, text, boolean) IS
-'Internal: writes a new ticket and the first row of its history.
-
-at: the moment. actor: who. phone: canonical. type, order_code, subject, description, products, refund_amount, original_cod, new_cod, tracking_code, carrier, priority, reason, deadline, assignee, allow_duplicate: as c360_create_ticket() takes them, checked.
-Answer: id and code, customer; all NULL for an unknown phone.
-Errors: PT409 duplicate_ticket; 22023 not_allowed; 25006 read only; 55000 not installed.';
-
 CREATE FUNCTION @extschema@.c360_create_ticket(phone text, type text, order_code text DEFAULT NULL,
     subject text DEFAULT NULL, description text DEFAULT NULL, products jsonb DEFAULT NULL,
     refund_amount bigint DEFAULT NULL, original_cod bigint DEFAULT NULL, new_cod bigint DEFAULT NULL,
     tracking_code text DEFAULT NULL, carrier text DEFAULT NULL, priority text DEFAULT NULL, reason text DEFAULT NULL,
     deadline timestamptz DEFAULT NULL, assignee text DEFAULT NULL, allow_duplicate boolean DEFAULT false)
 RETURNS TABLE (ticket_id bigint, ticket_code text, customer_id bigint, customer_created boolean)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE ROWS 1 SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-    wanted text := @extschema@.c360_require_phone(c360_create_ticket.phone);
-    kind text := @extschema@.c360_require_text('type', c360_create_ticket.type, 200, true);
-    actor text := @extschema@.c360_current_actor();
-    at timestamptz := clock_timestamp();
-    items jsonb := nullif(c360_create_ticket.products, 'null');
-    made record;
-BEGIN
-    -- what is in order at first sight needs no closer look
-    IF NOT (coalesce(length(c360_create_ticket.order_code) <= 200 AND c360_create_ticket.order_code ~ '[^[:space:]]', true)
-            AND coalesce(length(c360_create_ticket.tracking_code) <= 200, true)
-            AND length(concat(c360_create_ticket.carrier, c360_create_ticket.subject, c360_create_ticket.description,
-                              c360_create_ticket.reason, c360_create_ticket.assignee)) <= 255
-            AND least(c360_create_ticket.refund_amount, c360_create_ticket.original_cod, c360_create_ticket.new_cod, 0) = 0
-            AND items IS NULL AND c360_create_ticket.deadline IS NULL AND c360_create_ticket.priority IS NULL) THEN
-        PERFORM @extschema@.c360_ticket_fields(jsonb_strip_nulls(jsonb_build_object(
-            'order_code', c360_create_ticket.order_code, 'tracking_code', c360_create_ticket.tracking_code,
-            'carrier', c360_create_ticket.carrier, 'subject', c360_create_ticket.subject,
-            'description', c360_create_ticket.description, 'reason', c360_create_ticket.reason,
-            'assignee', c360_create_ticket.assignee, 'priority', c360_create_ticket.priority,
-            'deadline', c360_create_ticket.deadline, 'original_cod', c360_create_ticket.original_cod,
-            'new_cod', c360_create_ticket.new_cod, 'refund_amount', c360_create_ticket.refund_amount))
-            || CASE WHEN items IS NOT NULL THEN jsonb_build_object('products', items) ELSE '{}' END);
-    END IF;
-    customer_created := false;
-    FOR tries IN 1..2 LOOP
-        made := @extschema@.c360_insert_ticket(at, actor, wanted, kind, c360_create_ticket.order_code,
-            c360_create_ticket.subject, c360_create_ticket.description, items, c360_create_ticket.refund_amount,
-            c360_create_ticket.original_cod, c360_create_ticket.new_cod, c360_create_ticket.tracking_code,
-            c360_create_ticket.carrier, c360_create_ticket.priority, c360_create_ticket.reason,
-            c360_create_ticket.deadline, c360_create_ticket.assignee, c360_create_ticket.allow_duplicate);
-        EXIT WHEN made.ticket_id IS NOT NULL;
-        customer_created := (@extschema@.c360_make_customer(wanted, NULL, 'ticket')).customer_created;
-    END LOOP;
-    ticket_id := made.ticket_id;
-    ticket_code := made.ticket_code;
-    customer_id := made.customer_id;
-    RETURN NEXT;
-END $$;
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1
+AS 'MODULE_PATHNAME', 'c360_create_ticket';
 COMMENT ON FUNCTION @extschema@.c360_create_ticket(text, text, text, text, text, jsonb, bigint, bigint, bigint, text,
     text, text, text, timestamptz, text, boolean) IS
 'Opens a ticket; an unknown phone creates the customer.
 
 phone: any spelling. type: a row of c360.ticket_types: BOOM, DOI, THIEU, HOAN, FIX_COD, RETURN_CLIENT, RETURN_SHIPPER, COMPLAINT, WARRANTY or OTHER. order_code, tracking_code: 200 characters. subject, carrier, assignee: 255. description: 2,000. reason: 500. products: array or object, 100,000 bytes. refund_amount, original_cod, new_cod: đồng, not negative. priority: low, normal, high or urgent; NULL = normal, high for a platinum customer. deadline: until when the carrier has to answer. allow_duplicate: although the order has a ticket of a compensating type that is neither cancelled nor deleted.
 Answer: ticket_id, ticket_code (TV-YYYY-NNNNN, year in shop time), customer_id, customer_created.
+Errors: PT409 duplicate_ticket; 22004 missing_argument; 22023 invalid_phone, invalid_amount, invalid_date, not_allowed, wrong_type, blank; 22001 too_long; 25006 read only; 55000 not installed.';
+
+-- So that the turn of a year can be tried out.
+CREATE FUNCTION @extschema@.c360_create_ticket_at(phone text, type text, order_code text DEFAULT NULL,
+    subject text DEFAULT NULL, description text DEFAULT NULL, products jsonb DEFAULT NULL,
+    refund_amount bigint DEFAULT NULL, original_cod bigint DEFAULT NULL, new_cod bigint DEFAULT NULL,
+    tracking_code text DEFAULT NULL, carrier text DEFAULT NULL, priority text DEFAULT NULL, reason text DEFAULT NULL,
+    deadline timestamptz DEFAULT NULL, assignee text DEFAULT NULL, allow_duplicate boolean DEFAULT false,
+    at timestamptz DEFAULT NULL)
+RETURNS TABLE (ticket_id bigint, ticket_code text, customer_id bigint, customer_created boolean)
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1
+AS 'MODULE_PATHNAME', 'c360_create_ticket';
+COMMENT ON FUNCTION @extschema@.c360_create_ticket_at(text, text, text, text, text, jsonb, bigint, bigint, bigint, text,
+    text, text, text, timestamptz, text, boolean, timestamptz) IS
+'Internal: c360_create_ticket() at another moment.
+
+phone, type, order_code, subject, description, products, refund_amount, original_cod, new_cod, tracking_code, carrier, priority, reason, deadline, assignee, allow_duplicate: as c360_create_ticket() takes them. at: the moment; NULL = now.
+Answer: as of c360_create_ticket().
 Errors: PT409 duplicate_ticket; 22004 missing_argument; 22023 invalid_phone, invalid_amount, invalid_date, not_allowed, wrong_type, blank; 22001 too_long; 25006 read only; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_ticket(ticket_code text) RETURNS jsonb

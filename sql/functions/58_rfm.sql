@@ -1,12 +1,13 @@
 -- Scores, segments and tiers.
 --
--- A run begins with c360_rfm_begin(): it finds who changed since the last one
--- (57_changes.sql), queues them and notes the run's snapshot, or, if nothing
--- is known or the rules are others, sets out to walk through all customers.
--- c360_rfm_batch() goes on from what is noted, until nothing is left. Both are
--- in one transaction for c360_refresh_rfm(); the job and c360_refresh_rfm_all()
--- commit after each batch. A run that dies leaves its queue and its place to
--- the next one. What is scored and written is src/refresh.c's.
+-- c360_refresh_rfm() scores in one transaction who changed since the last run
+-- (57_changes.sql) and who is queued, or, if nothing is known or the rules are
+-- others, all customers. The job and c360_refresh_rfm_all() do so in batches,
+-- with a commit after each: c360_rfm_begin() queues who changed and notes the
+-- run's snapshot, or sets out to walk through all customers; c360_rfm_batch()
+-- goes on from what is noted, until nothing is left. A run that dies leaves its
+-- queue and its place to the next one. What is scored and written is
+-- src/refresh.c's.
 --
 -- Functions that only call others stay the owner of the extension, who alone
 -- may call all of them; those that touch tables become the owner of these. The
@@ -38,11 +39,22 @@ CREATE FUNCTION @extschema@.c360_score_customers(ids bigint[], after bigint, upt
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'c360_score_customers';
 COMMENT ON FUNCTION @extschema@.c360_score_customers(bigint[], bigint, bigint, date) IS
-'Internal: scores customers and writes what differs: score, tier, history, events. Who is locked by somebody else is queued.
+'Internal: scores some customers and writes what differs: score, tier, history, events. Who is locked by somebody else is queued.
 
-ids: whom; NULL = those with ids above after and up to upto; both NULL = all. today: the shop''s day.
+ids: whom; NULL = those with ids above after and up to upto. today: the shop''s day.
 Answer: customers looked at, how many changed, and the rules that they were scored by, as c360_rfm_config_version() names them.
-Errors: 25006 read only; 55000 not installed, rules_incomplete.';
+Errors: 22004 missing_argument; 25006 read only; 55000 not installed, rules_incomplete.';
+
+CREATE FUNCTION @extschema@.c360_score_changed(since pg_snapshot, upto pg_snapshot, today date,
+    OUT examined bigint, OUT changed bigint, OUT rules bigint)
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'c360_score_changed';
+COMMENT ON FUNCTION @extschema@.c360_score_changed(pg_snapshot, pg_snapshot, date) IS
+'Internal: does as c360_score_customers() with those whose score may have changed, by their orders or by the calendar, and with those who are queued, or with all; the queue is empty then but for those who were locked.
+
+since: of the last run; NULL = all customers. upto: of this one. today: the shop''s day.
+Answer: as c360_score_customers().
+Errors: 22004 missing_argument; 25006 read only; 55000 not installed, rules_incomplete.';
 
 CREATE FUNCTION @extschema@.c360_report_progress(progress text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -55,37 +67,14 @@ Errors: 22004 NULL; 25006 read only.';
 
 -- What touches the tables of a run.
 
--- Whose orders changed, by the transactions that the last run did not see; who
--- is due by the calendar. Rows of transactions that are yet to come were
--- restored from a dump of an older cluster: the run in which their number comes
--- up looks at them, once.
 CREATE FUNCTION @extschema@.c360_rfm_fill_queue(since pg_snapshot, upto pg_snapshot, today date) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
-    SET enable_seqscan = off SET jit = off
-AS $$
-#variable_conflict use_column
-DECLARE
-    running constant xid8[] := ARRAY(SELECT pg_snapshot_xip(c360_rfm_fill_queue.since));
-    own constant xid8 := pg_current_xact_id();
-BEGIN
-    PERFORM @extschema@.c360_become_owner();
-    INSERT INTO c360.rfm_queue (customer_id)
-    SELECT o.customer_id FROM c360.customer_orders AS o WHERE o.xact = ANY (running)
-    UNION
-    SELECT o.customer_id FROM c360.customer_orders AS o
-    WHERE o.xact >= pg_snapshot_xmax(c360_rfm_fill_queue.since) AND o.xact < pg_snapshot_xmax(c360_rfm_fill_queue.upto)
-    UNION
-    -- of this transaction, which the snapshot of REPEATABLE READ may not reach
-    SELECT o.customer_id FROM c360.customer_orders AS o WHERE o.xact = own
-    UNION
-    SELECT s.customer_id FROM c360.customer_rfm AS s WHERE s.next_on <= c360_rfm_fill_queue.today
-    ORDER BY 1;
-END $$;
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'c360_rfm_fill_queue';
 COMMENT ON FUNCTION @extschema@.c360_rfm_fill_queue(pg_snapshot, pg_snapshot, date) IS
 'Internal: queues the customers whose score may have changed.
 
 since: of the last run. upto: of this one. today: the shop''s day.
-Errors: 25006 read only; 55000 not installed.';
+Errors: 22004 missing_argument; 25006 read only; 55000 not installed.';
 
 CREATE FUNCTION @extschema@.c360_rfm_queue_end(emptied boolean) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -198,6 +187,32 @@ Errors: 55000 not installed.';
 
 -- A run.
 
+CREATE FUNCTION @extschema@.c360_rfm_looks_at_all("full" boolean, since pg_snapshot, state jsonb, rules text, today date) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    -- next_on holds for days that come after: not if the clock was set back
+    SELECT coalesce(c360_rfm_looks_at_all."full", false) OR c360_rfm_looks_at_all.since IS NULL
+           OR c360_rfm_looks_at_all.state ->> 'rules' IS DISTINCT FROM c360_rfm_looks_at_all.rules
+           OR coalesce((c360_rfm_looks_at_all.state ->> 'day')::date > c360_rfm_looks_at_all.today, false)
+$$;
+COMMENT ON FUNCTION @extschema@.c360_rfm_looks_at_all(boolean, pg_snapshot, jsonb, text, date) IS
+'Internal: whether a run has to look at all customers.
+
+full: it was told to. since, state: of the last run. rules: as they are. today: the shop''s day.
+Answer: true or false.';
+
+CREATE FUNCTION @extschema@.c360_rfm_new_state(rules text, run bigint, today date) RETURNS jsonb
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_build_object('rules', c360_rfm_new_state.rules, 'day', c360_rfm_new_state.today, 'run', c360_rfm_new_state.run,
+                              'examined', 0, 'changed', 0, 'size', 500, 'queue_after', 0, 'queue_upto', 0)
+$$;
+COMMENT ON FUNCTION @extschema@.c360_rfm_new_state(text, bigint, date) IS
+'Internal: what a run notes of itself when it begins.
+
+rules: that it scores by. run: its id in c360.job_runs, NULL = none. today: the shop''s day.
+Answer: the state of the consumer.';
+
 CREATE FUNCTION @extschema@.c360_rfm_begin("full" boolean, run bigint, today date) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -213,11 +228,8 @@ BEGIN
     PERFORM pg_catalog.set_config('search_path', pinned, true);
     rules := @extschema@.c360_rfm_config_version();
     PERFORM pg_catalog.set_config('search_path', pinned, true);
-    -- next_on holds for days that come after: not if the clock was set back
-    everybody := c360_rfm_begin."full" OR changes.since IS NULL OR changes.state ->> 'rules' IS DISTINCT FROM rules
-                 OR coalesce((changes.state ->> 'day')::date > c360_rfm_begin.today, false);
-    state := jsonb_build_object('rules', rules, 'day', c360_rfm_begin.today, 'run', c360_rfm_begin.run, 'examined', 0, 'changed', 0, 'size', 500,
-                                'queue_after', 0);
+    everybody := @extschema@.c360_rfm_looks_at_all(c360_rfm_begin."full", changes.since, changes.state, rules, c360_rfm_begin.today);
+    state := @extschema@.c360_rfm_new_state(rules, c360_rfm_begin.run, c360_rfm_begin.today);
     IF everybody THEN
         state := state || '{"all_after": 0}';
     ELSE
@@ -322,7 +334,9 @@ AS $$
 DECLARE
     pinned constant text := 'pg_catalog, pg_temp';
     changes record;
-    batch record;
+    everybody boolean;
+    found_rules text;
+    scored record;
 BEGIN
     -- or the job would wait for our transaction, and all other jobs with it
     IF NOT @extschema@.c360_job_lock('refresh_rfm', true) THEN
@@ -330,30 +344,28 @@ BEGIN
             DETAIL = 'job_running: refresh_rfm',
             HINT = 'The view c360_job_status shows how far it is.';
     END IF;
-    PERFORM @extschema@.c360_rfm_begin(coalesce(c360_refresh_rfm_on."full", false), NULL, c360_refresh_rfm_on.today);
-    PERFORM pg_catalog.set_config('search_path', pinned, true);
-    examined := 0;
-    changed := 0;
     changes := @extschema@.c360_changes_begin('rfm');
     PERFORM pg_catalog.set_config('search_path', pinned, true);
-    IF changes.state ? 'all_after' THEN             -- in one go
-        batch := @extschema@.c360_score_customers(NULL, NULL, NULL, c360_refresh_rfm_on.today);
-        examined := batch.examined;
-        changed := batch.changed;
+    found_rules := @extschema@.c360_rfm_config_version();
+    PERFORM pg_catalog.set_config('search_path', pinned, true);
+    everybody := @extschema@.c360_rfm_looks_at_all(c360_refresh_rfm_on."full", changes.since, changes.state, found_rules,
+                                                   c360_refresh_rfm_on.today) OR changes.state ? 'all_after';
+    examined := 0;
+    changed := 0;
+    LOOP
+        scored := @extschema@.c360_score_changed(CASE WHEN NOT everybody THEN changes.since END, changes.upto,
+                                                 c360_refresh_rfm_on.today);
         PERFORM pg_catalog.set_config('search_path', pinned, true);
-        -- these rules may be newer than those that the run began with
-        PERFORM @extschema@.c360_changes_end('rfm', changes.since, changes.state - 'all_after'
-            || jsonb_build_object('examined', examined, 'changed', changed, 'rules', batch.rules::text));
-        PERFORM pg_catalog.set_config('search_path', pinned, true);
-    ELSE
-        LOOP
-            batch := @extschema@.c360_rfm_batch(c360_refresh_rfm_on.today);
-            PERFORM pg_catalog.set_config('search_path', pinned, true);
-            EXIT WHEN batch.finished;
-            examined := examined + batch.examined;
-            changed := changed + batch.changed;
-        END LOOP;
-    END IF;
+        examined := examined + scored.examined;
+        changed := changed + scored.changed;
+        -- other rules have come meanwhile
+        EXIT WHEN everybody OR scored.rules::text = found_rules;
+        everybody := true;
+    END LOOP;
+    PERFORM @extschema@.c360_changes_end('rfm', changes.upto,
+        @extschema@.c360_rfm_new_state(scored.rules::text, NULL, c360_refresh_rfm_on.today)
+        || jsonb_build_object('examined', examined, 'changed', changed));
+    PERFORM pg_catalog.set_config('search_path', pinned, true);
     distribution := @extschema@.c360_rfm_distribution();
     RETURN NEXT;
 END $$;
@@ -597,7 +609,7 @@ COMMENT ON FUNCTION @extschema@.c360_analyze_rfm(text) IS
 'The score of a customer as of now, in words, with its history and what to do.
 
 phone: any spelling.
-Answer: object of customer_id, phone, recency {score, days, words}, frequency {score, orders, words}, monetary {score, spent, words}, overall, segment, tier, stored_segment (of the last refresh), previous_segment with segment_since and previous_tier with tier_since (as scoring changed them last, NULL if it never did), recommendations [{en, vi}]. spent in đồng, NULL for callers below agent; without an order that counts the scores are NULL.
+Answer: object of customer_id, phone, recency {score, days, words}, frequency {score, orders, words}, monetary {score, spent, words}, overall, segment, tier, stored_segment (of the last refresh), previous_segment with segment_since and previous_tier with tier_since (of their last change, NULL if there was none; tiers are changed by scoring, staff and fraud rules), recommendations [{en, vi}]. spent in đồng, NULL for callers below agent; without an order that counts the scores are NULL.
 Errors: PT404 customer_not_found; 22004 missing_argument; 22023 invalid_phone; 55000 not installed, rules_incomplete.';
 
 -- The rules.

@@ -28,7 +28,7 @@ COMMENT ON FUNCTION @extschema@.c360_ingest_bank_transactions(jsonb, boolean) IS
 'Takes many bank transfers in, as c360_ingest_bank_transaction() does each; one that is malformed or fails does not stop the others.
 
 payloads: an array of 10,000 at most, of webhook bodies or elements of SePay''s list; or the answer of that list, whose array is in transactions. decide: false only stores them, and the job process_bank decides.
-Beside single calls with the same ids it may lose by deadlock (40P01): nothing of it is stored then; send it again.
+Beside calls that wait for a wallet of an earlier item one item may lose by deadlock (40P01): it is stored as failed for the job, or not at all while a single call with its id is storing it.
 Answer: one c360_bank_result for each, in order; stored also for those not decided yet; failed without bank_transaction_id for a malformed one: a WARNING and c360.audit_logs say which and why.
 Errors: 22004 missing_argument; 22023 invalid_payload (no array), too_many; 25006 read only; 55000 not installed.';
 

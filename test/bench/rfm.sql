@@ -67,6 +67,7 @@ INSERT INTO times SELECT 'group', pg_temp.seconds('SELECT peer.group_orders()') 
 SELECT max(day) + 1 AS tomorrow FROM c360.rfm_history \gset
 CREATE TEMP TABLE before AS TABLE c360.customer_rfm;
 CREATE TEMP TABLE tiers AS SELECT id, tier FROM c360.customers;
+SELECT (SELECT max(id) FROM c360.rfm_history) AS last_history, (SELECT max(id) FROM c360.customer_activities) AS last_activity \gset
 CHECKPOINT;
 INSERT INTO times SELECT 'full', pg_temp.seconds(format('SELECT c360_refresh_rfm_on(true, %L)', :'tomorrow'));
 CREATE TEMP TABLE changed AS SELECT s.*, c.tier, c.tier <> t.tier AS new_tier FROM c360.customer_rfm s JOIN c360.customers c ON c.id = s.customer_id
@@ -83,6 +84,15 @@ INSERT INTO times SELECT 'update', pg_temp.seconds('UPDATE peer.rfm p SET r = n.
 INSERT INTO times SELECT 'update tiers', pg_temp.seconds('UPDATE peer.customers p SET tier = n.tier, updated_at = clock_timestamp()
     FROM changed n WHERE n.customer_id = p.id AND n.new_tier');
 DROP TABLE peer.customers;
+-- what a refresh writes besides: when segments and tiers changed, and an event for each tier
+CREATE TABLE peer.history (LIKE c360.rfm_history INCLUDING ALL);
+CREATE TABLE peer.activities (LIKE c360.customer_activities INCLUDING ALL);
+INSERT INTO peer.history OVERRIDING SYSTEM VALUE SELECT * FROM c360.rfm_history WHERE id <= :last_history;
+INSERT INTO peer.activities OVERRIDING SYSTEM VALUE SELECT * FROM c360.customer_activities WHERE id <= :last_activity;
+CHECKPOINT;
+INSERT INTO times SELECT 'insert history', pg_temp.seconds(format('INSERT INTO peer.history OVERRIDING SYSTEM VALUE SELECT * FROM c360.rfm_history WHERE id > %s', :last_history));
+INSERT INTO times SELECT 'insert events', pg_temp.seconds(format('INSERT INTO peer.activities OVERRIDING SYSTEM VALUE SELECT * FROM c360.customer_activities WHERE id > %s', :last_activity));
+DROP TABLE peer.history, peer.activities;
 INSERT INTO times SELECT 'full, nothing changes', pg_temp.seconds(format('SELECT c360_refresh_rfm_on(true, %L)', :'tomorrow')) FROM generate_series(1, 3);
 -- a share of the customers since: half of them, who ordered this month, ordered
 -- again, the other half had an order delivered
@@ -91,8 +101,10 @@ WHERE ordered_at > now() - interval '30 days' GROUP BY customer_id ORDER BY rand
 INSERT INTO c360.customer_orders (customer_id, order_code, amount, status, ordered_at)
 SELECT customer_id, format('BMT%s', nextval('run')), 300000, 'pending', now() FROM recent WHERE customer_id % 2 = 0;
 UPDATE c360.customer_orders o SET status = 'delivered', xact = pg_current_xact_id() FROM recent r WHERE o.id = r.order_id AND r.customer_id % 2 = 1;
+SELECT max(id) AS incremental_history FROM c360.rfm_history \gset
 CHECKPOINT;
 INSERT INTO times SELECT 'incremental', pg_temp.seconds(format('SELECT c360_refresh_rfm_on(false, %L)', :'tomorrow'));
+INSERT INTO times SELECT 'tiers of incremental', count(*) FROM c360.rfm_history WHERE id > :incremental_history AND from_tier <> to_tier;
 INSERT INTO times SELECT 'examined', (state ->> 'examined')::float8 FROM c360.consumers WHERE name = 'rfm';
 -- as many customers at random: most of them have not ordered for long and change their tier
 INSERT INTO c360.customer_orders (customer_id, order_code, amount, status, ordered_at)

@@ -564,6 +564,72 @@ SELECT is((SELECT note FROM c360_wallet_transactions('0911000001', max_rows => 1
           (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 62) i), 'a long note that is stored out of line');
 ROLLBACK TO clean;
 
+-- Tickets ------------------------------------------------------------------
+
+SELECT c360_create_ticket('0901000001', 'OTHER') \g /dev/null
+CREATE TABLE shop.branches (code text PRIMARY KEY);
+INSERT INTO shop.branches VALUES ('HCM');
+CREATE TABLE shop.log (n serial, name text, new jsonb);
+CREATE FUNCTION shop.note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO shop.log (name, new) VALUES (tg_name, to_jsonb(new));
+    RETURN new;
+END $$;
+CREATE FUNCTION shop.hurry() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    new.priority := 'urgent';
+    new.order_code := coalesce(new.order_code, 'none');
+    RETURN new;
+END $$;
+ALTER TABLE c360.customer_tickets ADD CHECK (subject <> 'forbidden'), ADD branch text DEFAULT 'HCM' REFERENCES shop.branches,
+    ADD loud text GENERATED ALWAYS AS (upper(subject) || ' ' || priority) STORED, ADD counted serial;
+ALTER TABLE c360.ticket_history ADD CHECK (details ->> 'duplicate_allowed' IS NULL), ADD branch text NOT NULL DEFAULT 'HCM',
+    ADD loud text GENERATED ALWAYS AS (upper(action)) STORED;
+CREATE INDEX shop_ticket_subject ON c360.customer_tickets (lower(subject), loud);
+CREATE UNIQUE INDEX shop_ticket_once ON c360.customer_tickets (tracking_code);
+CREATE TRIGGER hurry BEFORE INSERT ON c360.customer_tickets FOR EACH ROW WHEN (new.carrier = 'GHN') EXECUTE FUNCTION shop.hurry();
+CREATE TRIGGER after_all AFTER INSERT ON c360.customer_tickets FOR EACH ROW EXECUTE FUNCTION shop.note();
+CREATE TRIGGER of_history BEFORE INSERT ON c360.ticket_history FOR EACH ROW EXECUTE FUNCTION shop.note();
+CREATE CONSTRAINT TRIGGER later AFTER INSERT ON c360.customer_tickets DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION shop.note();
+UPDATE books SET books = pg_temp.books();
+SELECT is(pg_temp.failure(call), state, what) FROM (VALUES
+    ('23514', 'CHECK on a ticket', $$SELECT c360_create_ticket('0901000001', 'OTHER', subject => 'forbidden')$$),
+    ('23514', 'CHECK on its history', $$SELECT c360_create_ticket('0901000001', 'BOOM', 'A1') UNION ALL
+                                        SELECT c360_create_ticket('0901000001', 'BOOM', 'A1', allow_duplicate => true)$$)) AS t (state, what, call);
+SELECT is(pg_temp.books(), books, 'what a CHECK refused changed nothing') FROM books;
+SELECT is((SELECT count(*) FROM shop.log), 0::bigint, 'and fired nothing');
+SELECT ticket_id AS id, ticket_code AS code FROM c360_create_ticket('0901000001', 'OTHER', subject => 'lỡ', tracking_code => 'V1', carrier => 'GHN') \gset
+SELECT is((SELECT concat_ws(' ', priority, order_code, branch, loud, counted > 0) FROM c360.customer_tickets WHERE id = :id),
+          'urgent none HCM LỠ urgent t', 'defaults, generated columns and what a BEFORE trigger wrote');
+SELECT is((SELECT branch || loud FROM c360.ticket_history WHERE ticket_id = :id), 'HCMCREATE', 'of the history, too');
+SELECT is((SELECT payload ->> 'priority' FROM c360.customer_activities WHERE reference_id = :'code'), 'urgent', 'events tell what was written');
+SELECT is((SELECT string_agg(concat_ws(' ', name, new ->> 'priority', new ->> 'action'), ', ' ORDER BY n) FROM shop.log WHERE name <> 'later'),
+          'of_history create, after_all urgent', 'row triggers fired once each');
+SELECT is((SELECT new FROM shop.log WHERE name = 'after_all'), to_jsonb(t), 'and saw the row') FROM c360.customer_tickets t WHERE id = :id;
+SELECT is((SELECT count(*) FROM shop.log WHERE name = 'later'), 0::bigint, 'a deferred one waits');
+SET CONSTRAINTS ALL IMMEDIATE;
+SELECT is((SELECT count(*) FROM shop.log WHERE name = 'later'), 1::bigint, 'and fires then');
+SELECT is(pg_temp.failure($$SELECT c360_create_ticket('0901000001', 'OTHER', tracking_code => 'V1')$$), '23505', 'a unique index of the shop');
+SELECT is(pg_temp.failure($$SELECT c360_create_ticket('0901000001', 'BOOM', 'A1', tracking_code => 'V1', allow_duplicate => true)$$), '23505',
+          'whatever is allowed');
+SELECT is(pg_temp.failure($$SELECT c360_create_ticket('0901000001', 'BOOM', 'A1', tracking_code => 'V2')$$), 'none', 'outside of it');
+ALTER TABLE c360.customer_tickets ALTER branch SET DEFAULT 'HN';
+SELECT is(pg_temp.failure($$SELECT c360_create_ticket('0901000001', 'OTHER')$$), '23503', 'a foreign key of the shop');
+ALTER TABLE c360.customer_tickets DROP branch, ADD CONSTRAINT shop_later UNIQUE (subject) DEFERRABLE INITIALLY DEFERRED;
+SET CONSTRAINTS ALL DEFERRED;
+SELECT c360_create_ticket('0901000001', 'OTHER', subject => 'lỡ') \g /dev/null
+SELECT is(shop.deferred(), '23505', 'a deferred unique constraint is looked at later');
+SELECT c360_create_ticket('0901000001', 'OTHER', subject => 'Lỡ') \g /dev/null
+SELECT is((SELECT count(*) FROM c360.customer_tickets WHERE lower(subject) = 'lỡ'), 3::bigint, 'an index of the shop finds them')
+FROM (SELECT set_config('enable_seqscan', 'off', true)) AS s;
+CREATE FUNCTION shop.one_code() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN new.ticket_code := 'ONE'; RETURN new; END $$;
+CREATE TRIGGER one_code BEFORE INSERT ON c360.customer_tickets FOR EACH ROW EXECUTE FUNCTION shop.one_code();
+SELECT is((SELECT ticket_code FROM c360_create_ticket('0901000001', 'OTHER')), 'ONE', 'a code that a trigger wrote');
+SELECT is(pg_temp.failure($$SELECT c360_create_ticket('0901000001', 'OTHER')$$), '09000', 'which is taken then');
+SELECT is(pg_temp.failure($$SELECT c360_create_ticket('0901000001', 'BOOM', 'A3', allow_duplicate => true)$$), '09000', 'for good');
+ROLLBACK TO clean;
+
 -- What c360 needs of its tables: without it, 55000 and what to do.
 CREATE FUNCTION shop.without(change text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

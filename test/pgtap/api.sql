@@ -327,6 +327,7 @@ SELECT set_eq($$SELECT t.tgrelid::regclass::text, t.tgname::text FROM pg_trigger
                        ('c360.rfm_config', 'rfm_config_changed'),
                        ('c360.rfm_segments', 'rfm_segments_changed'),
                        ('c360.transfer_ignored', 'ignored_changed'),
+                       ('c360.ticket_types', 'ticket_types_changed'),
                        ('c360.wallet_transactions', 'ledger_guard'),
                        ('c360.wallet_transactions', 'ledger_truncate_guard'),
                        ('c360.virtual_credit_uses', 'ledger_guard'),

@@ -253,6 +253,11 @@ SELECT is((SELECT string_agg(concat_ws(' ', event, a.payload ->> 'rule', a.paylo
            FROM c360.customer_activities a JOIN c360.customers c ON c.id = a.customer_id WHERE c.phone = '0904000001' AND a.reference_type = 'fraud_flag'),
           'customer.flagged wallet_abuse suspicious, customer.unflagged wallet_abuse, customer.flagged wallet_abuse suspicious',
           'activities of a flag, its dismissal and a new one');
+SELECT is((SELECT string_agg(format('%s>%s %s', from_tier, to_tier, from_segment IS NOT DISTINCT FROM to_segment AND day = c360_shop_day(now())), ', ' ORDER BY h.id)
+           FROM c360.rfm_history h JOIN c360.customers c ON c.id = h.customer_id WHERE c.phone = '0903000002'),
+          'new>blacklist t, blacklist>new t, new>blacklist t', 'the history of tiers has a blacklisting and its dismissal');
+SELECT is((SELECT count(*) FROM c360.rfm_history h JOIN c360.customers c ON c.id = h.customer_id WHERE c.phone = '0904000001'), 0::bigint,
+          'and no flag that left the tier alone');
 SELECT is((SELECT flags FROM c360_customer_list WHERE phone = '0901000002'), '{suspicious}', 'in the list');
 SELECT is((SELECT flags FROM c360_customer_list WHERE phone = '0901000001'), '{}', 'not in the list');
 SELECT is((SELECT string_agg(concat_ws(' ', f ->> 'rule', f ->> 'severity', f ->> 'action', f ->> 'status'), ', ')

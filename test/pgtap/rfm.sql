@@ -174,6 +174,9 @@ BEGIN
     UPDATE calendar SET today = day;
 END $$;
 SELECT is((SELECT string_agg(format('%s: %s', day, wrong), '; ') FROM days WHERE wrong <> '0'), NULL, 'every day is right');
+SELECT cmp_ok((SELECT count(*) FROM c360.rfm_counts), '<=', 12::bigint, 'segments are counted in a row each');
+SELECT is((SELECT jsonb_object_agg(segment, customers) FROM c360.rfm_counts),
+          (SELECT jsonb_object_agg(segment, n) FROM (SELECT segment, count(*) AS n FROM c360.customer_rfm GROUP BY segment) g), 'and right');
 SELECT is((SELECT changed FROM c360_refresh_rfm_on(true, (SELECT today FROM calendar))), 0::bigint, 'a full run finds nothing to change');
 SELECT is((SELECT count(*) FROM c360.customer_rfm s WHERE s.next_on <= (SELECT today FROM calendar)), 0::bigint, 'nobody is overdue');
 
@@ -270,33 +273,70 @@ END $$;
 SELECT is(pg_temp.wrong(today, 7), '0', 'so does a run in batches that it catches in the middle') FROM calendar;
 ROLLBACK TO rules;
 
--- Rules that change while a run looks for what to do, and are changed back after it.
-CREATE FUNCTION pg_temp.other_rules() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Rules that change while a run writes, and are changed back after it.
+CREATE FUNCTION pg_temp.other_rules() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
-    UPDATE c360.rfm_config SET min_value = 600000 WHERE metric = 'monetary' AND score = 2;
+    UPDATE c360.rfm_config SET min_value = 600000 WHERE metric = 'monetary' AND score = 2 AND min_value <> 600000;
+    -- the session scores by them from here on
+    PERFORM c360_rfm_config_version();
     RETURN NEW;
 END $$;
+CREATE TRIGGER other_rules BEFORE INSERT ON c360.rfm_history FOR EACH ROW EXECUTE FUNCTION pg_temp.other_rules();
+ALTER TABLE c360.rfm_history DISABLE TRIGGER other_rules;
 UPDATE c360.customer_orders SET xact = '4000000000000';
 UPDATE c360.rfm_config SET min_value = 500000 WHERE metric = 'monetary' AND score = 2;
 SELECT c360_refresh_rfm_on(true, (SELECT today FROM calendar)) \g /dev/null
 SAVEPOINT moment;
-CREATE TRIGGER other_rules BEFORE INSERT ON c360.rfm_counts FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.other_rules();
+-- so little memory that it writes while there is still something to read
+SET LOCAL work_mem = '64kB';
+UPDATE c360.customer_orders SET amount = 550000, status = 'delivered' WHERE id IN (SELECT min(id) FROM c360.customer_orders GROUP BY customer_id);
+ALTER TABLE c360.rfm_history ENABLE TRIGGER other_rules;
 SELECT c360_refresh_rfm_on(true, (SELECT today FROM calendar)) \g /dev/null
-DROP TRIGGER other_rules ON c360.rfm_counts;
+ALTER TABLE c360.rfm_history DISABLE TRIGGER other_rules;
+RESET work_mem;
 UPDATE c360.rfm_config SET min_value = 500000 WHERE metric = 'monetary' AND score = 2;
 SELECT cmp_ok((SELECT count(*) FROM c360.customer_rfm WHERE m = 1 AND monetary >= 500000), '>', 0::bigint, 'a run by rules of a moment');
 SELECT c360_refresh_rfm_on(false, (SELECT today FROM calendar)) \g /dev/null
 SELECT is((SELECT changed FROM c360_refresh_rfm_on(true, (SELECT today FROM calendar))), 0::bigint, 'is made good by the next one');
 ROLLBACK TO moment;
-CREATE TRIGGER other_rules BEFORE INSERT ON c360.rfm_history FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.other_rules();
+SET LOCAL work_mem = '64kB';
 UPDATE c360.customer_orders SET amount = 550000, status = 'delivered', xact = pg_current_xact_id()
 WHERE id IN (SELECT min(id) FROM c360.customer_orders WHERE status = 'delivered' GROUP BY customer_id ORDER BY random() LIMIT 3000);
+ALTER TABLE c360.rfm_history ENABLE TRIGGER other_rules;
 SELECT c360_refresh_rfm_on(false, (SELECT today FROM calendar)) \g /dev/null
-DROP TRIGGER other_rules ON c360.rfm_history;
+ALTER TABLE c360.rfm_history DISABLE TRIGGER other_rules;
+RESET work_mem;
 UPDATE c360.rfm_config SET min_value = 500000 WHERE metric = 'monetary' AND score = 2;
 UPDATE c360.customer_orders SET xact = '4000000000000';
 SELECT c360_refresh_rfm_on(false, (SELECT today FROM calendar)) \g /dev/null
-SELECT is((SELECT changed FROM c360_refresh_rfm_on(true, (SELECT today FROM calendar))), 0::bigint, 'a run in batches, too');
+SELECT is((SELECT changed FROM c360_refresh_rfm_on(true, (SELECT today FROM calendar))), 0::bigint, 'so is an incremental one');
+ROLLBACK TO rules;
+
+-- Row triggers of the shop see what a refresh writes.
+CREATE TEMP TABLE fired (what text);
+CREATE FUNCTION pg_temp.fire() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO pg_temp.fired VALUES (format('%s %s %s', TG_WHEN, TG_OP, TG_TABLE_NAME));
+    RETURN NEW;
+END $$;
+CREATE TRIGGER fire_before BEFORE UPDATE ON c360.customers FOR EACH ROW EXECUTE FUNCTION pg_temp.fire();
+CREATE TRIGGER fire_after AFTER UPDATE OF tier ON c360.customers FOR EACH ROW EXECUTE FUNCTION pg_temp.fire();
+CREATE TRIGGER fire_before BEFORE UPDATE ON c360.customer_rfm FOR EACH ROW EXECUTE FUNCTION pg_temp.fire();
+CREATE TRIGGER fire_after AFTER INSERT ON c360.rfm_history FOR EACH ROW EXECUTE FUNCTION pg_temp.fire();
+GRANT ALL ON fired TO PUBLIC;
+CREATE TEMP TABLE tiers_of_rules AS SELECT id, tier FROM c360.customers;
+CREATE TEMP TABLE last_history AS SELECT max(id) AS id FROM c360.rfm_history;
+UPDATE c360.customer_orders SET amount = 20000000, status = 'delivered', xact = pg_current_xact_id()
+WHERE id IN (SELECT min(id) FROM c360.customer_orders WHERE status = 'delivered' GROUP BY customer_id LIMIT 500);
+CREATE TEMP TABLE run_of_triggers AS SELECT * FROM c360_refresh_rfm_on(false, (SELECT today FROM calendar));
+SELECT cmp_ok(changed, '>', 400::bigint, 'a refresh changes some') FROM run_of_triggers;
+SELECT is((SELECT jsonb_object_agg(what, n) FROM (SELECT what, count(*) AS n FROM fired GROUP BY what) f),
+          (SELECT jsonb_build_object('BEFORE UPDATE customers', t.n, 'AFTER UPDATE customers', t.n, 'BEFORE UPDATE customer_rfm', r.changed,
+                                     'AFTER INSERT rfm_history', h.n)
+           FROM (SELECT count(*) AS n FROM c360.customers c JOIN tiers_of_rules o USING (id) WHERE c.tier <> o.tier) t, run_of_triggers r,
+                (SELECT count(*) AS n FROM c360.rfm_history i WHERE i.id > (SELECT id FROM last_history)) h),
+          'row triggers fire for each row');
+SELECT is((SELECT changed FROM c360_refresh_rfm_on(true, (SELECT today FROM calendar))), 0::bigint, 'and a full run finds nothing to change');
 ROLLBACK TO rules;
 
 -- Rules that are not complete.
@@ -360,6 +400,16 @@ SELECT is((SELECT tier FROM c360_update_rfm('0975000001')), 'platinum', 'a locke
 SELECT c360_set_tier('0975000001', 'platinum', false) \g /dev/null
 SELECT c360_refresh_rfm() \g /dev/null
 SELECT is((SELECT tier FROM c360.customers WHERE phone = '0975000001'), 'new', 'once unlocked the next refresh sets it');
+SELECT is((SELECT string_agg(format('%s>%s', from_tier, to_tier), ', ' ORDER BY h.id) FROM c360.rfm_history h JOIN c360.customers c ON c.id = h.customer_id
+           WHERE c.phone = '0975000001' AND h.from_segment IS NOT DISTINCT FROM h.to_segment AND h.day = c360_shop_day(now())),
+          'new>platinum, platinum>new', 'staff''s changes are history as scoring''s are; a lock alone is none');
+SELECT c360_record_order('0975000001', 'ONE3', 600000, status => 'delivered'), c360_update_rfm('0975000001') \g /dev/null
+SELECT a ->> 'segment_since' AS since, coalesce(a ->> 'previous_segment', '') AS previous FROM c360_analyze_rfm('0975000001') a \gset
+SELECT c360_set_tier('0975000001', 'gold') \g /dev/null
+SELECT is((SELECT format('%s %s %s', a ->> 'previous_tier', (a ->> 'tier_since')::timestamptz > now(), a ->> 'segment_since' = :'since' AND a ->> 'previous_segment' IS NOT DISTINCT FROM nullif(:'previous', ''))
+           FROM c360_analyze_rfm('0975000001') a), 'silver t t', 'the analysis tells the tier of before; the segment''s change is what it was');
+SELECT is((SELECT count(*) FROM c360_rfm_movement(c360_shop_day(now()), c360_shop_day(now())) WHERE from_segment = to_segment), 0::bigint, 'and is no movement between segments');
+SELECT c360_record_order('0975000001', 'ONE3', 600000, status => 'cancelled'), c360_update_rfm('0975000001') \g /dev/null
 SELECT c360_set_tier('0975000001', 'blacklist', false) \g /dev/null
 SELECT is((SELECT tier FROM c360_update_rfm('0975000001')), 'blacklist', 'blacklist stays without a lock');
 

@@ -176,6 +176,9 @@ SELECT sepay_id, (c360_ingest_bank_transaction(jsonb_build_object('id', sepay_id
     'transactionDate', '2025-05-26 16:14:51', 'transferType', type, 'transferAmount', 5, 'senderPhone', 84923000015))).result
 FROM (VALUES (923011, 'in', '0923000015 va 0923000016 CK'), (923012, 'in', '0923000015 0923.000.016'), (923013, 'out', 'tra +84 923 000 015, Hoa'),
              (923014, 'out', 'tai khoan 109230000151'), (923015, 'in', 'cho 84923000015')) AS t (sepay_id, type, content) ORDER BY 1;
+SELECT (c360_ingest_bank_transaction(jsonb_build_object('id', 923016, 'gateway', 'MB', 'accountNumber', '1', 'content', content,
+    'transactionDate', '2025-05-26 16:14:51', 'transferType', 'in', 'transferAmount', 5))).result
+FROM (VALUES (1, 'CK'), (2, '0923000015 CK')) AS t (n, content) ORDER BY n;
 INSERT INTO c360.bank_links (bank_transaction_id, customer_id, method, linked_by)
 SELECT id, :staying, 'manual', 'an' FROM c360.balance_history WHERE sepay_id = 923012;
 UPDATE c360.pending_customer_matches SET status = 'resolved' WHERE bank_transaction_id = (SELECT id FROM c360.balance_history WHERE sepay_id = 923012);
@@ -191,6 +194,8 @@ SELECT sepay_id, content, raw_data - '{id,gateway,accountNumber,transactionDate,
        jsonb_path_query_array(decision, '$[*].value') AS decision,
        (SELECT jsonb_path_query_array(candidates, '$[*].value') FROM c360.pending_customer_matches WHERE bank_transaction_id = b.id) AS candidates
 FROM c360.balance_history b WHERE sepay_id BETWEEN 923011 AND 923015 ORDER BY 1;
+SELECT b.content, d.raw_data ->> 'content' AS told_again FROM c360.balance_history_differences d
+JOIN c360.balance_history b ON b.id = d.bank_transaction_id WHERE b.sepay_id = 923016;
 -- his number begins anew, the others are as they were
 SELECT c360_get_or_create_customer('0923000012') <> :gone;
 SELECT name, phone FROM c360.customers WHERE phone IN ('0923000011', '0863000014') ORDER BY phone;

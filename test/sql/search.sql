@@ -89,6 +89,34 @@ SELECT count(*), min(rank) FROM c360_search_customers('jw', 100);
 SELECT count(*), min(rank) FROM c360_search_customers('0029', 100);
 ROLLBACK;
 
+-- Words that adjoin, and words that do not, are told apart by the index, beyond what the walk along the primary key sees.
+BEGIN;
+INSERT INTO c360.customers (phone, name, name_folded) SELECT '0298' || lpad(i::text, 7, '0'), 'Mngu ' || i, 'mngu ' || i FROM generate_series(1, 3500) AS i;
+CREATE FUNCTION test.phrase(seed bigint, words integer, separators text[]) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg((ARRAY['Lê', 'Lợi', 'Hà', 'Nội', 'an', 'Kim', 'j', 'lejloi', 'kimja', 'Bà'])[1 + abs(hashint8(seed * 100 + n)) % 10]
+                      || CASE WHEN n < words THEN separators[1 + abs(hashint8(seed * 100 + n + 50)) % cardinality(separators)] ELSE '' END, '' ORDER BY n)
+    FROM generate_series(1, words) AS n
+$$;
+INSERT INTO c360.customers (phone, name, name_folded, address, address_folded)
+SELECT '0294' || lpad(p.i::text, 7, '0'), p.name, c360_fold(p.name), p.address, c360_fold(p.address)
+FROM (SELECT i, 'Zz ' || test.phrase(i, 1 + i % 4, '{" "}') AS name,
+             test.phrase(i + 5000, 2 + i % 6, ARRAY[' ', ', ', '-', '', ' j', ' 5 ']) AS address FROM generate_series(1, 2500) AS i) AS p;
+ANALYZE c360.customers;
+CREATE TABLE test.phrases AS
+SELECT q, (SELECT array_agg(w.rank || ':' || w.id ORDER BY w.rank DESC, w.id)
+           FROM (SELECT c.id, CASE WHEN name_folded = q THEN 85 WHEN starts_with(name_folded, q) THEN 80
+                                   WHEN strpos(name_folded, q) > 0 THEN 70 WHEN strpos(email_folded, q) > 0 THEN 50 ELSE 30 END AS rank
+                 FROM c360.customers c
+                 WHERE strpos(name_folded, q) > 0 OR strpos(email_folded, q) > 0 OR strpos(address_folded, q) > 0
+                 ORDER BY rank DESC, id LIMIT 20) AS w) AS should
+FROM (SELECT DISTINCT c360_fold(test.phrase(i + 10000, 1 + i % 4, ARRAY[' ', ', ', '-', ''])) AS q FROM generate_series(1, 200) AS i) AS s
+WHERE char_length(q) > 2 AND q !~ '^j[^a-z0-9 ]';       -- these are looked for at the beginnings of words
+SELECT count(*) FILTER (WHERE should IS NULL) > 20 AS none, count(*) FILTER (WHERE cardinality(should) < 20) > 20 AS few,
+       count(*) FILTER (WHERE cardinality(should) = 20) > 20 AS many, count(*) FILTER (WHERE q ~ '^j ') > 2 AS beginning_with_a_letter FROM test.phrases;
+SELECT q, should, found FROM (SELECT q, should, (SELECT array_agg(s.cursor) FROM c360_search_customers(q) s) AS found FROM test.phrases) AS s
+WHERE should IS DISTINCT FROM found ORDER BY q;
+ROLLBACK;
+
 -- Money is for those who may see it.
 CREATE ROLE regress_c360_looker;
 SELECT c360_grant('regress_c360_looker', 'viewer'), c360_deposit('02973331002', 300) IS NOT NULL AS deposited;

@@ -78,6 +78,21 @@ SELECT ticket_code AS five FROM c360_create_ticket('0932000003', 'BOOM', 'T3') \
 SELECT test.fails($$SELECT c360_update_ticket(%L, '{"order_code": "T1"}')$$, :'five');
 SELECT test.fails($$SELECT c360_update_ticket(%L, '{"order_code": "T3"}')$$, :'three');
 
+-- Types are rows: what they say holds from the next ticket on.
+BEGIN;
+INSERT INTO c360.ticket_types VALUES ('GIFT', 'Quà', false, 'none');
+SELECT ticket_code AS gift FROM c360_create_ticket('0932000003', 'GIFT', 'G1') \gset
+SELECT compensating FROM c360.customer_tickets WHERE ticket_code = :'gift';
+UPDATE c360.ticket_types SET compensation = 'deposit' WHERE type = 'GIFT';
+SELECT ticket_code IS NOT NULL FROM c360_create_ticket('0932000003', 'GIFT', 'G1');
+SELECT test.fails($$SELECT c360_create_ticket('0932000003', 'GIFT', 'G1')$$);
+ROLLBACK;
+SELECT test.fails($$SELECT c360_create_ticket('0932000003', 'GIFT', 'G1')$$);
+-- one call, one ticket, wherever the call stands
+SELECT count(*), count(DISTINCT ticket_code) FROM generate_series(1, 3), c360_create_ticket('0932000013', 'OTHER');
+SELECT (c360_create_ticket('0932000013', 'OTHER')).customer_created, generate_series(1, 2) FROM (VALUES (1), (2)) AS v (n);
+SELECT count(*) FROM c360.customer_tickets t JOIN c360.customers c ON c.id = t.customer_id WHERE phone = '0932000013';
+
 -- Update: allowed keys, their types, what changed.
 SELECT test.fails($$SELECT c360_update_ticket(%L, NULL)$$, :'one');
 SELECT test.fails($$SELECT c360_update_ticket(%L, '[]')$$, :'one');
@@ -353,8 +368,7 @@ REVOKE USAGE ON SCHEMA test FROM PUBLIC;
 -- Codes: at least five digits, from 1 each January of the shop.
 BEGIN;
 CREATE FUNCTION test.code_at(moment timestamptz) RETURNS text LANGUAGE sql VOLATILE AS $$
-    SELECT ticket_code FROM c360_insert_ticket(moment, 'me', '0932000001', 'OTHER', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                                               NULL, NULL, NULL, false)
+    SELECT ticket_code FROM c360_create_ticket_at('0932000001', 'OTHER', at => moment)
 $$;
 SELECT test.code_at('2129-12-31 16:59:59.999+00'), test.code_at('2129-12-31 17:00+00'), test.code_at('2129-12-31 16:59+00'),
        test.code_at('2130-12-31 16:59:59+00');

@@ -7,6 +7,7 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
+use C360Clients;
 use C360Events;
 use C360Test;
 use List::Util qw(shuffle);
@@ -967,6 +968,30 @@ my $age = 'UPDATE c360.event_ticks SET created_at = created_at - interval';
         is("@wrong", '', "at random: reader $n got the events of each wallet in order");
         $reader->{session}->quit;
     }
+}
+
+#
+# On disk
+#
+
+# What was told of is flushed, tick and events, though who wrote them did not
+# wait for it: the cursor holds after a crash, and nothing behind it is lost.
+set_server('wal_writer_delay', '10s');
+foreach my $round (1 .. 5)
+{
+    my $listener = listen_to($node, 'shop', 'wallets');
+    my $writer = $node->background_psql('shop');
+
+    in_session($writer, 'SET synchronous_commit = off');
+    in_session($writer, move("a flushed $round"));
+    my ($told) = grep { name_of($_->{payload}) eq "a flushed $round" } heard_until($listener, "a flushed $round");
+    kill_server($node);
+    eval { $_->quit } foreach $writer, $listener->{session};
+    $node->start;
+    wait_for_worker($node, 'shop', 'c360 publisher');
+    do_move("b after $round");
+    is(eval { names_since($told->{payload}{cursor}) } // $@, "b after $round", "its cursor holds after crash $round");
+    is($node->safe_psql('shop', "SELECT count(*) FROM c360.customer_activities WHERE payload ->> 'note' = 'a flushed $round'"), 1, 'and it is there');
 }
 
 done_testing();

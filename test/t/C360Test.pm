@@ -154,15 +154,15 @@ our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_cha
     c360_require_customer c360_require_job c360_list_jobs c360_job_plan c360_change_job c360_job_function c360_job_expire_credits
     c360_job_lock c360_job_unlock c360_job_open c360_job_note c360_job_begin c360_job_batch c360_job_end
     c360_job_fail c360_sweep_job_runs c360_pg_cron_clock c360_pg_cron_put c360_set_pg_cron_role
-    c360_schedule_jobs c360_make_customer c360_put_order c360_count_orders c360_insert_ticket c360_lock_ticket
+    c360_schedule_jobs c360_make_customer c360_put_order c360_count_orders c360_create_ticket_at c360_lock_ticket
     c360_require_move c360_write_ticket c360_step_ticket c360_require_accountant c360_lock_payee
     c360_fraud_batch c360_job_scan_fraud c360_require_fraud_rule
     c360_job_process_bank
     c360_unused_compensation c360_raise_priorities c360_job_carrier_deadlines c360_ticket_fields c360_customers_to_count
-    c360_job_refresh_rfm c360_rfm_config_version c360_score_customer c360_score_customers c360_report_progress
+    c360_job_refresh_rfm c360_rfm_config_version c360_score_customer c360_score_customers c360_score_changed c360_report_progress
     c360_rfm_fill_queue c360_rfm_queue_end c360_rfm_take_queue c360_rfm_range_end c360_rfm_lock_customer
     c360_rfm_queue_customer c360_rfm_distribution c360_rfm_begin c360_rfm_batch c360_refresh_rfm_on c360_rfm_start
-    c360_rfm_continue c360_rfm_open_run c360_rfm_answer c360_rfm_words);
+    c360_rfm_continue c360_rfm_looks_at_all c360_rfm_new_state c360_rfm_open_run c360_rfm_answer c360_rfm_words);
 
 # A cluster whose databases are UTF-8 and whose superuser is postgres, whatever
 # the environment says.
@@ -342,6 +342,12 @@ facts (fact) AS (
                   t.typowner::regrole, t.typacl, m.extname, obj_description(t.oid, 'pg_type'))
     FROM pg_type t JOIN spaces s ON s.oid = t.typnamespace
     LEFT JOIN members m ON m.classid = 'pg_type'::regclass AND m.objid = t.oid
+    UNION ALL
+    -- what pg_dump leaves out, as the extension's own
+    SELECT format('initial acl of %s: %s by %s to %s grantable %s', pg_describe_object(i.classoid, i.objoid, i.objsubid),
+                  a.privilege_type, a.grantor::regrole, a.grantee::regrole, a.is_grantable)
+    FROM pg_init_privs i, aclexplode(i.initprivs) a
+    WHERE i.privtype = 'e'
     UNION ALL
     SELECT 'statistics ' || pg_get_statisticsobjdef(x.oid)
     FROM pg_statistic_ext x JOIN spaces s ON s.oid = x.stxnamespace
