@@ -272,6 +272,8 @@ INSERT INTO reads VALUES
     ('c360_wallet_summary', 'SELECT c360_wallet_summary()'),
     ('c360_daily_summary', 'SELECT c360_daily_summary()'),
     ('c360_consolidated_transactions', 'SELECT c360_consolidated_transactions()'),
+    ('c360_rfm_looks_at_all', $$SELECT c360_rfm_looks_at_all(true, NULL, NULL, 'rules', '2026-01-01')$$),
+    ('c360_rfm_new_state', $$SELECT c360_rfm_new_state('rules', NULL, '2026-01-01')$$),
     ('c360_version', 'SELECT c360_version()'),
     ('c360_normalize_phone', $$SELECT c360_normalize_phone('0901000001')$$),
     ('c360_phone_carrier', $$SELECT c360_phone_carrier('0901000001')$$),
