@@ -392,9 +392,8 @@ Errors: 22023 out_of_range, too_many; 55000 not installed.';
 
 -- One list, newest first, of three kinds. A movement of money has an activity,
 -- too, and so has a transfer that was deposited, and a ticket has many: these
--- activities are not listed beside what they tell of. Ledger rows are found by
--- way of their activities, which have the same time. Places are (time, kind,
--- id): "1" the timeline, "2" tickets.
+-- activities are not listed beside what they tell of. Places are (time, kind,
+-- id): "1" the timeline, "2" tickets, "3" the ledger.
 CREATE FUNCTION @extschema@.c360_consolidated_transactions(phone text DEFAULT NULL, type text DEFAULT NULL,
     from_date date DEFAULT NULL, to_date date DEFAULT NULL, after text DEFAULT NULL, max_rows integer DEFAULT 10)
 RETURNS SETOF @extschema@.c360_consolidated_row
@@ -406,18 +405,15 @@ DECLARE
     wanted constant bigint := CASE WHEN c360_consolidated_transactions.phone IS NOT NULL
         THEN @extschema@.c360_require_customer(c360_consolidated_transactions.phone) END;
     page constant integer := coalesce(max_rows, 10);
-    place constant text[] := regexp_match(c360_consolidated_transactions.after, '^(-?[0-9]{1,17}|[0-9]{18})[.]([12])[.]([0-9]{1,18})$');
+    place constant text[] := regexp_match(c360_consolidated_transactions.after, '^(-?[0-9]{1,17}|[0-9]{18})[.]([123])[.]([0-9]{1,18})$');
     first_moment timestamptz := '-infinity';
     last_moment timestamptz := 'infinity';      -- not included
     kinds constant text[] := ARRAY['transaction', 'ticket', 'activity'];
     ledger_types constant text[] := ARRAY['DEPOSIT', 'WITHDRAW', 'VIRTUAL_CREDIT', 'VIRTUAL_EXPIRE',
                                           'VIRTUAL_CANCEL', 'REFUND', 'ADJUSTMENT'];
-    ledger_events constant text[] := ARRAY['wallet.deposit', 'wallet.withdraw', 'wallet.virtual_credit',
-                                           'wallet.virtual_expired', 'wallet.virtual_cancelled', 'wallet.refund',
-                                           'wallet.adjusted'];     -- of their activities
     ticket_types text[];
     before_at timestamptz := 'infinity';
-    before_kind integer := 3;
+    before_kind integer := 4;
     before_id bigint := 0;
 BEGIN
     PERFORM @extschema@.c360_require_range('max_rows', page, 1, 1000);
@@ -451,24 +447,31 @@ BEGIN
           AND ($7 OR a.topic NOT IN ('wallets', 'bank'))
           AND a.topic <> 'tickets'
           AND NOT (a.topic = 'bank' AND a.payload ? 'transaction_id')
-          AND CASE WHEN $8 IS NULL THEN true
-                   WHEN $8 = 'activity' THEN NOT (a.topic = 'wallets' AND a.reference_type = 'wallet_transaction')
-                   WHEN $8 = 'transaction' THEN a.topic = 'wallets' AND a.reference_type = 'wallet_transaction'
-                   ELSE a.topic = 'wallets' AND a.reference_type = 'wallet_transaction' AND a.event = $11 END
+          AND NOT (a.topic = 'wallets' AND coalesce(a.reference_type, '') = 'wallet_transaction')
         ORDER BY a.created_at DESC, a.id DESC
-        LIMIT CASE WHEN $8 = 'ticket' OR $8 = ANY ($10) THEN 0 ELSE $9 END),
+        LIMIT CASE WHEN coalesce($8, 'activity') = 'activity' THEN $9 ELSE 0 END),
     tickets AS (
         SELECT 2 AS kind, k.id, k.created_at AS at
         FROM c360.customer_tickets k
         WHERE ($1 IS NULL OR k.customer_id = $1) AND k.deleted_at IS NULL
           AND k.created_at >= $2 AND k.created_at < $3
-          AND (k.created_at, k.id) < ($4, CASE $5 WHEN 3 THEN 9223372036854775807 WHEN 2 THEN $6
+          AND (k.created_at, k.id) < ($4, CASE WHEN $5 > 2 THEN 9223372036854775807 WHEN $5 = 2 THEN $6
                                                ELSE (-9223372036854775808) END)
           AND (coalesce($8, 'ticket') = 'ticket' OR k.type = $8)
         ORDER BY k.created_at DESC, k.id DESC
-        LIMIT CASE WHEN $8 IN ('transaction', 'activity') OR $11 IS NOT NULL THEN 0 ELSE $9 END),
+        LIMIT CASE WHEN $8 IN ('transaction', 'activity') OR $8 = ANY ($10) THEN 0 ELSE $9 END),
+    movements AS (
+        SELECT 3 AS kind, w.id, w.created_at AS at
+        FROM c360.wallet_transactions w
+        WHERE ($1 IS NULL OR w.customer_id = $1)
+          AND w.created_at >= $2 AND w.created_at < $3
+          AND (w.created_at, w.id) < ($4, CASE WHEN $5 > 3 THEN 9223372036854775807 WHEN $5 = 3 THEN $6
+                                               ELSE (-9223372036854775808) END)
+          AND (coalesce($8, 'transaction') = 'transaction' OR w.type = $8)
+        ORDER BY w.created_at DESC, w.id DESC
+        LIMIT CASE WHEN $7 AND (coalesce($8, 'transaction') = 'transaction' OR $8 = ANY ($10)) THEN $9 ELSE 0 END),
     listed AS (
-        SELECT * FROM timeline UNION ALL SELECT * FROM tickets
+        SELECT * FROM timeline UNION ALL SELECT * FROM tickets UNION ALL SELECT * FROM movements
         ORDER BY at DESC, kind DESC, id DESC LIMIT $9)
     SELECT format('%s.%s.%s', (extract(epoch FROM l.at) * 1000000)::bigint, l.kind, l.id),
            CASE WHEN k.id IS NOT NULL THEN 'ticket' WHEN t.id IS NOT NULL THEN 'transaction' ELSE 'activity' END,
@@ -487,18 +490,15 @@ BEGIN
                 WHEN t.id IS NOT NULL THEN jsonb_build_object('source', t.source, 'operation', t.operation,
                     'occurred_at', t.occurred_at)
                 WHEN $7 THEN a.payload ELSE a.payload - 'amount' END,
-           CASE WHEN k.id IS NOT NULL THEN k.created_by ELSE a.actor END
+           CASE WHEN k.id IS NOT NULL THEN k.created_by ELSE coalesce(t.actor, a.actor) END
     FROM listed l
     LEFT JOIN c360.customer_tickets k ON l.kind = 2 AND k.id = l.id
-    LEFT JOIN c360.customer_activities a ON l.kind = 1 AND a.id = l.id
-    LEFT JOIN c360.wallet_transactions t
-           ON t.id = CASE WHEN a.topic = 'wallets' AND a.reference_type = 'wallet_transaction'
-                          THEN a.reference_id::bigint END
-    LEFT JOIN c360.customers c ON c.id = coalesce(k.customer_id, a.customer_id)
+    LEFT JOIN c360.wallet_transactions t ON l.kind = 3 AND t.id = l.id
+    LEFT JOIN c360.customer_activities a ON a.id = CASE l.kind WHEN 1 THEN l.id WHEN 3 THEN t.activity_id END
+    LEFT JOIN c360.customers c ON c.id = coalesce(k.customer_id, t.customer_id, a.customer_id)
     ORDER BY l.at DESC, l.kind DESC, l.id DESC
     $query$ USING wanted, first_moment, last_moment, before_at, before_kind, before_id, sees_money,
-                  c360_consolidated_transactions.type, page, ticket_types,
-                  ledger_events[array_position(ledger_types, c360_consolidated_transactions.type)];
+                  c360_consolidated_transactions.type, page, ledger_types;
 END $$;
 COMMENT ON FUNCTION @extschema@.c360_consolidated_transactions(text, text, date, date, text, integer) IS
 'Ledger rows, tickets and all other activities in one list, each thing once, newest first, in pages.

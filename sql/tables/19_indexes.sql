@@ -17,8 +17,9 @@ DROP INDEX c360.customer_activities_customer_id_id_idx;
 CREATE INDEX customer_activities_customer_id_id_idx ON c360.customer_activities (customer_id, id)
     WHERE customer_id IS NOT NULL;
 
--- What c360_consolidated_transactions() lists, and in its words: changes of
--- tickets and what a transfer led to are told by the ticket and the movement.
+-- What c360_consolidated_transactions() lists, and in its words: movements,
+-- changes of tickets and what a transfer led to are told by the rows of theirs.
 DROP INDEX c360.customer_activities_created_at_id_idx;
 CREATE INDEX customer_activities_consolidated_idx ON c360.customer_activities (created_at, id)
-    WHERE topic <> 'tickets' AND NOT (topic = 'bank' AND payload ? 'transaction_id');
+    WHERE topic <> 'tickets' AND NOT (topic = 'bank' AND payload ? 'transaction_id')
+      AND NOT (topic = 'wallets' AND coalesce(reference_type, '') = 'wallet_transaction');

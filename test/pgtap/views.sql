@@ -472,7 +472,7 @@ SELECT is(pg_temp.failure(statement), expected, statement) FROM (VALUES
     ($$SELECT c360_consolidated_transactions(type => 'WITHDRAWAL')$$, '22023 not_allowed'),
     ($$SELECT c360_consolidated_transactions(type => '')$$, '22023 not_allowed'),
     ($$SELECT c360_consolidated_transactions(after => 'here')$$, '22023 invalid_cursor'),
-    ($$SELECT c360_consolidated_transactions(after => '1.3.5')$$, '22023 invalid_cursor'),
+    ($$SELECT c360_consolidated_transactions(after => '1.4.5')$$, '22023 invalid_cursor'),
     ($$SELECT c360_consolidated_transactions(after => '')$$, '22023 invalid_cursor'),
     ($$SELECT c360_consolidated_transactions(after => '-999999999999999999.1.1')$$, '22023 invalid_cursor'),
     ($$SELECT c360_consolidated_transactions(after => '-99999999999999999.1.1')$$, 'none'),
