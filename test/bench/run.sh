@@ -405,7 +405,7 @@ INSERT INTO c360.wallet_transactions (customer_id, type, operation, amount, real
     virtual_balance_after, source, actor, session_user_name, created_at, activity_id)
 SELECT :first + (hashint8(i)::bigint & 2147483647) % :customers, CASE WHEN i % 2 = 0 THEN 'DEPOSIT' ELSE 'WITHDRAW' END, 'bench', a,
        CASE WHEN i % 2 = 0 THEN a ELSE - a END, 0, 1000000000, 0, CASE WHEN i % 6 = 0 THEN 'BANK_TRANSFER' ELSE 'MANUAL' END,
-       'bench', 'bench', timestamptz '2025-01-01' + i * interval '1 day' * 500 / :rows, i
+       'bench', 'bench', timestamptz '2025-01-01' + i * (interval '1 day' * 500 / :rows), i
 FROM (SELECT i, 10000 + (random() * 6000000)::bigint AS a FROM generate_series(1, :rows) i) AS r;
 VACUUM ANALYZE c360.customers, c360.customer_wallets, c360.wallet_transactions;
 CHECKPOINT;
