@@ -282,6 +282,7 @@ typedef struct Batch
 	int			count;
 	bool		decide;
 	const char *failure;		/* stored as failed for this reason */
+	bool		one_of_many;	/* things that the transaction does */
 	int			at;				/* the item that is taken in */
 } Batch;
 
@@ -341,17 +342,21 @@ is_duplicate(const ErrorData *error)
 		strcmp(error->constraint_name, "balance_history_sepay_id_key") == 0;
 }
 
-typedef ErrorData *(*Try) (void (*body) (void *), void *arg);
+static ErrorData *
+try_to_take_in(Batch *batch)
+{
+	return batch->one_of_many ? c360_try_one_of_many(take_in, batch) : c360_try(take_in, batch);
+}
 
 /*
  * One transfer in a subtransaction of its own. What cannot be decided is
  * stored with the reason; if it cannot be stored, the error is the answer.
  */
 static ErrorData *
-take_in_alone(Taken *item, bool decide, Try try)
+take_in_alone(Taken *item, bool decide, bool one_of_many)
 {
-	Batch		batch = {item, 1, decide, NULL, 0};
-	ErrorData  *error = try(take_in, &batch);
+	Batch		batch = {item, 1, decide, NULL, one_of_many, 0};
+	ErrorData  *error = try_to_take_in(&batch);
 
 	while (error != NULL)
 	{
@@ -366,7 +371,7 @@ take_in_alone(Taken *item, bool decide, Try try)
 			return error;
 		else
 			batch.failure = psprintf("%s %s", unpack_sql_state(error->sqlerrcode), error->message);
-		error = try(take_in, &batch);
+		error = try_to_take_in(&batch);
 	}
 	return NULL;
 }
@@ -375,7 +380,7 @@ void
 c360_ingest(const C360Payload *payload, C360BankResult *result)
 {
 	Taken		item = {*payload};
-	ErrorData  *error = take_in_alone(&item, true, c360_try);
+	ErrorData  *error = take_in_alone(&item, true, false);
 
 	if (error != NULL)
 		ReThrowError(error);
@@ -460,14 +465,7 @@ read_item(JsonbValue *value, Taken *item)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
-			ReThrowError(error);
-		item->error = error;
+		item->error = c360_caught_data_error(context);
 		item->result.result = "failed";
 	}
 	PG_END_TRY();
@@ -506,7 +504,7 @@ take_in_item(const Batch *batch, Taken *item)
 {
 	if (item->error != NULL)
 		return;
-	item->error = take_in_alone(item, batch->decide, c360_try_one_of_many);
+	item->error = take_in_alone(item, batch->decide, true);
 	if (item->error != NULL)
 		item->result = (C360BankResult) {.result = "failed"};
 }
@@ -527,7 +525,7 @@ take_in_each(const Batch *batch)
 static void
 ingest_batch(Batch *batch, int64 first, ReturnSetInfo *answer)
 {
-	if (c360_try_one_of_many(take_in, batch) != NULL)
+	if (try_to_take_in(batch) != NULL)
 		take_in_each(batch);
 	for (int i = 0; i < batch->count; i++)
 	{
@@ -597,7 +595,7 @@ ingest_bank_transactions(PG_FUNCTION_ARGS)
 	JsonbContainer *array;
 	JsonbValue	value;
 	int64		first = 1;
-	Batch		batch = {NULL, 0, decide, NULL, 0};
+	Batch		batch = {NULL, 0, decide, NULL, true, 0};
 
 	if (PG_ARGISNULL(0))
 		c360_missing_argument("payloads");

@@ -32,6 +32,7 @@
 #include "json.h"
 #include "query.h"
 #include "settings.h"
+#include "shop.h"
 #include "transfer.h"
 
 #define MOST_LISTED 100			/* customers whom the parts of a transfer fit */
@@ -208,7 +209,7 @@ is_date_near(const char *value, TimestampTz when)
 	int			day = two_digits(value);
 	int			month = two_digits(value + 2);
 	int			year = 2000 + two_digits(value + 4);
-	int64		shop_day = (when + 7 * USECS_PER_HOUR) / USECS_PER_DAY;
+	int64		shop_day = (when + C360_SHOP_OFFSET) / USECS_PER_DAY;
 
 	if (strlen(value) != 6 || month < 1 || month > 12 ||
 		day < 1 || day > day_tab[isleap(year)][month - 1])

@@ -37,6 +37,8 @@ typedef struct Match
 	Jsonb	   *candidates;
 } Match;
 
+static void conflict(const char *message, const char *detail) __attribute__((noreturn));
+
 static void
 conflict(const char *message, const char *detail)
 {

@@ -254,6 +254,23 @@ c360_try_one_of_many(void (*body) (void *), void *arg)
 	return error;
 }
 
+/*
+ * In a PG_CATCH around what only reads a value: the error, if it is about the
+ * value; any other goes on.
+ */
+ErrorData *
+c360_caught_data_error(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
+		ReThrowError(error);
+	return error;
+}
+
 /* A header of the HTTP request, named in lower case; NULL if it has none. */
 char *
 c360_request_header(const char *name)

@@ -37,6 +37,7 @@ extern void c360_act_as_owner(C360Caller *caller);
 extern void c360_act_as_caller(C360Caller *caller);
 extern ErrorData *c360_try(void (*body) (void *), void *arg);
 extern ErrorData *c360_try_one_of_many(void (*body) (void *), void *arg);
+extern ErrorData *c360_caught_data_error(MemoryContext context);
 extern bool c360_under_postgrest(void);
 extern bool c360_is_retry(int sqlerrcode);
 extern void c360_to_interface(ErrorData *error);

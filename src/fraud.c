@@ -379,25 +379,24 @@ static bool
 read_new_chunk(C360FraudScan *scan, C360Scan *ledger)
 {
 	HTAB	   *set = new_rows_begin();
-	C360Row    *row = NULL;
+	bool		more = true;
 	int			count = 0;
 
-	while (count < Min(CHUNK_ROWS, scan->rows_left) && (row = c360_scan_next(ledger)) != NULL)
+	while (count < Min(CHUNK_ROWS, scan->rows_left))
 	{
-		int64		id = c360_get_int64(row, LEDGER_id);
+		C360Row    *row = c360_scan_next(ledger);
+		int64		id = row != NULL ? c360_get_int64(row, LEDGER_id) : PG_INT64_MAX;
 
-		if (id > scan->progress.ledger_upto)
-		{
-			row = NULL;
+		more = row != NULL && id <= scan->progress.ledger_upto;
+		if (!more)
 			break;
-		}
 		scan->progress.position = id;
 		count++;
 		new_rows_add(set, c360_get_int64(row, LEDGER_customer_id), c360_get_time(row, LEDGER_created_at));
 	}
 	scan->rows_left -= count;
 	look_at_new_rows(scan, set);
-	return row != NULL;
+	return more;
 }
 
 static bool

@@ -17,8 +17,8 @@
 
 #include "call.h"
 #include "payload.h"
+#include "shop.h"
 
-#define SHOP_TIME_ZONE "Asia/Ho_Chi_Minh"
 #define CONTENT_MAX 10000
 
 static void
@@ -204,7 +204,7 @@ date_of(const char *text, const char *name)
 
 	if (strspn(text, "0123456789") != 4 || text[4] != '-')
 		bad_field(name, "is no date");
-	(void) set_config_option("timezone", SHOP_TIME_ZONE, PGC_USERSET, PGC_S_SESSION,
+	(void) set_config_option("timezone", C360_SHOP_TIME_ZONE, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	PG_TRY();
 	{
@@ -214,13 +214,7 @@ date_of(const char *text, const char *name)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
-			ReThrowError(error);
+		(void) c360_caught_data_error(context);
 		bad_field(name, "is no date");
 	}
 	PG_END_TRY();

@@ -28,10 +28,10 @@
 #include "kept.h"
 #include "rfm.h"
 #include "settings.h"
+#include "shop.h"
 #include "storage.h"
 
-#define SHOP_OFFSET		(7 * USECS_PER_HOUR)	/* since SHOP_OFFSET_SINCE */
-#define SHOP_OFFSET_SINCE	((DateADT) -8766)	/* 1976-01-01; clocks were set otherwise before */
+#define SHOP_OFFSET_SINCE	((DateADT) -8766)	/* 1976-01-01 */
 
 #define NSCORES			5
 #define NSEGMENTS		125
@@ -214,7 +214,7 @@ day_by_calendar(TimestampTz at)
 	int			offset;
 
 	if (zone == NULL)
-		zone = pg_tzset("Asia/Ho_Chi_Minh");
+		zone = pg_tzset(C360_SHOP_TIME_ZONE);
 	if (zone == NULL || timestamp2tm(at, &offset, &tm, &fraction, NULL, zone) != 0)
 		return EARLIEST_DAY;
 	return date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE;
@@ -230,7 +230,7 @@ shop_day(TimestampTz at)
 		return EARLIEST_DAY;
 	if (TIMESTAMP_IS_NOEND(at))
 		return LATEST_DAY;
-	shifted = at + SHOP_OFFSET;
+	shifted = at + C360_SHOP_OFFSET;
 	day = shifted / USECS_PER_DAY - (shifted % USECS_PER_DAY < 0);
 	if (day < SHOP_OFFSET_SINCE)
 		return clamp_day(day_by_calendar(at));
@@ -241,7 +241,7 @@ shop_day(TimestampTz at)
 TimestampTz
 c360_rfm_window_start(DateADT today)
 {
-	return (clamp_day((int64) today - config.window + 1)) * USECS_PER_DAY - SHOP_OFFSET;
+	return (clamp_day((int64) today - config.window + 1)) * USECS_PER_DAY - C360_SHOP_OFFSET;
 }
 
 /*

@@ -472,7 +472,7 @@ check_entries(const KnownIndex *def, Oid relid)
 	Relation	index = index_open(relid, AccessShareLock);
 	int			n = 0;
 
-	while (def->entries[n] >= 0 && n < index->rd_index->indnatts &&
+	while (n < index->rd_index->indnatts && def->entries[n] >= 0 &&
 		   index->rd_index->indkey.values[n] == catalog.tables[def->table].attnum[def->entries[n]])
 		n++;
 	if (def->entries[n] >= 0 || n < index->rd_index->indnatts)
@@ -601,7 +601,6 @@ is_not_simple(Node *node, void *context)
 		case T_CaseWhen:
 		case T_CaseTestExpr:
 		case T_CoalesceExpr:
-		case T_CollateExpr:
 		case T_RelabelType:
 		case T_List:
 			break;
@@ -1087,7 +1086,7 @@ c360_entries_next(C360Scan *scan, Datum *values)
 {
 	MemoryContext old = MemoryContextSwitchTo(scan->store->estate->es_query_cxt);
 	ItemPointer tid = NULL;
-	bool		isnull;
+	bool		isnull = false;
 
 	while (!scan->ended)
 	{
@@ -1578,8 +1577,8 @@ c360_insert_unless_taken(C360Store *store, C360Row *row, C360Index key, C360Inde
 		ExecConstraints(open->result, row->slot, store->estate);
 	need_indexes(store, open, row->slot);
 	inserted = insert_speculatively(store, open, row->slot,
-									list_make2_oid(catalog.indexes[key],
-												   catalog.indexes[other_key]));
+									lappend_oid(list_make1_oid(catalog.indexes[key]),
+												catalog.indexes[other_key]));
 	MemoryContextSwitchTo(old);
 	return inserted;
 }

@@ -38,6 +38,7 @@
 #include "json.h"
 #include "kept.h"
 #include "query.h"
+#include "shop.h"
 #include "storage.h"
 #include "ticket.h"
 
@@ -236,14 +237,13 @@ find_other(C360Store *store, Ticket *ticket)
  * The code: TV-YYYY-NNNNN
  */
 
-/* Since 1976 the shop's clock is 7 hours ahead; tickets are younger. */
 static int
 shop_year(TimestampTz at)
 {
 	struct pg_tm tm;
 	fsec_t		fsec;
 
-	if (timestamp2tm(at + 7 * USECS_PER_HOUR, NULL, &tm, &fsec, NULL, NULL) != 0)
+	if (timestamp2tm(at + C360_SHOP_OFFSET, NULL, &tm, &fsec, NULL, NULL) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("timestamp out of range")));

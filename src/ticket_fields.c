@@ -248,13 +248,7 @@ date_of(const Field *field, const char *given)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
-			ReThrowError(error);
+		(void) c360_caught_data_error(context);
 		bad_date(field, given);
 	}
 	PG_END_TRY();

@@ -49,10 +49,10 @@ step "the packages that it needs"
 apt-get install --simulate --no-install-recommends "$package" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
 
 step "run out of the package's files"
-dpkg-deb -x "$package" "$work/root"
+dpkg-deb -x "$package" "$work/unpacked"
 for file in "doc/postgresql-$major-c360/README.md" "doc/postgresql-$major-c360/doc/operations.md" \
         "doc/postgresql-$major-c360/doc/flow.svg" "postgresql/$major/extension/c360--$version.sql"; do
-    [ -f "$work/root/usr/share/$file" ] || { echo "the package lacks $file" >&2; exit 1; }
+    [ -f "$work/unpacked/usr/share/$file" ] || { echo "the package lacks $file" >&2; exit 1; }
 done
 pkglib=$("$pg_config" --pkglibdir)
 extension=$("$pg_config" --sharedir)/extension
@@ -60,7 +60,7 @@ for directory in "$pkglib" "$extension"; do
     mkdir -p "$work/with$directory"
     cp -a "$directory/." "$work/with$directory"
     rm -rf "$work/with$directory"/c360* "$work/with$directory"/bitcode/c360*
-    cp -a "$work/root$directory/." "$work/with$directory"
+    cp -a "$work/unpacked$directory/." "$work/with$directory"
 done
 
 cat >"$work/story.sql" <<'SQL'
