@@ -1,7 +1,8 @@
 #!/bin/bash
 # Measures c360 against the same work by other means and prints a table.
 # All of it in one throw-away cluster with the server's defaults (fsync,
-# synchronous_commit and full_page_writes on); several rounds in turn, medians.
+# synchronous_commit and full_page_writes on; pg_virtualenv itself would turn
+# fsync off); several rounds in turn, medians.
 #
 #   ROUNDS=3 SECONDS_EACH=10 CLIENTS=16 make bench
 #   WHAT="withdraw cpu lots expire phone bank events shop rfm fraud" make bench      only these parts
@@ -20,13 +21,19 @@ rfm_customers=${RFM_CUSTOMERS:-1000000} rfm_orders=${RFM_ORDERS:-10000000}
 
 if [ -z "${C360_BENCH_CLUSTER:-}" ]; then
     exec env C360_BENCH_CLUSTER=1 pg_virtualenv -t -v "${PG_MAJOR:-15}" \
-        -o shared_preload_libraries=c360 -o c360.databases=bench -o c360.notify=off bash "$PWD/run.sh"
+        -o shared_preload_libraries=c360 -o c360.databases=bench -o c360.notify=off -o fsync=on bash "$PWD/run.sh"
 fi
 
 median() { sort -g | awk '{v[NR] = $1} END {print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.2f", a / b}'; }
 row() { printf '| %s | %s | %s |\n' "$1" "$2" "$3"; }
 sql() { psql -X -q -At -v ON_ERROR_STOP=1 -d bench "$@"; }
+for setting in fsync synchronous_commit full_page_writes; do
+    if [ "$(psql -X -At -d postgres -c "SHOW $setting")" != on ]; then
+        echo "$setting is not on: nothing is measured" >&2
+        exit 1
+    fi
+done
 # user time of a backend, hundredths of a second
 cpu="(string_to_array(pg_read_file('/proc/self/stat', 0, 1000), ' '))[14]::bigint"
 
