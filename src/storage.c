@@ -17,7 +17,8 @@
  * Foreign keys of c360's own are not checked again on rows written here: the
  * row they point at is locked by us at that moment (the wallet, the bank
  * transfer or the ticket's customer, or what is under their lock), and keys
- * never change. Others, by a DBA or of a ticket's type, are.
+ * never change, whoever points at them. Others, by a DBA or of a ticket's
+ * type, are.
  */
 #include "postgres.h"
 
@@ -33,6 +34,7 @@
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_am_d.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type_d.h"
@@ -189,7 +191,7 @@ static const KnownIndex index_defs[C360_NINDEXES] = {
 	[C360_SCORE_BY_CUSTOMER] = {"customer_rfm_pkey", C360_SCORES, F_INT8EQ},
 };
 
-/* The foreign keys that need no check here; see the head of this file. */
+/* The foreign keys of rows written here that need no check; see the head of this file. */
 static const char *const own_foreign_keys[] = {
 	"balance_customer_info_customer_id_fkey",
 	"balance_history_differences_bank_transaction_id_fkey",
@@ -224,7 +226,7 @@ typedef struct TableInfo
 	AttrNumber	attnum[MAX_COLUMNS];
 	Bitmapset  *updated;		/* as RangeTblEntry.updatedCols */
 	List	   *defaulted;		/* attnums of other columns with a default or a domain */
-	List	   *own_triggers;	/* trigger oids of own_foreign_keys */
+	List	   *own_triggers;	/* trigger oids of foreign keys that need no check */
 } TableInfo;
 
 static struct
@@ -240,8 +242,8 @@ static struct
 static uint64 invalidations = 0;
 
 /*
- * CHECK constraints and index predicates of a table, compiled, and what the
- * executor asks of an index to put an entry into it. To compile them for each
+ * CHECK constraints and index predicates of a table, compiled, what the
+ * executor asks of an index to put an entry into it, and a look at triggers. To compile them for each
  * call cost 40 % of a withdrawal, so simple ones are kept for the session:
  * those of columns, constants and built-in functions, which hold no state of
  * the query that runs them (see is_not_simple). c360's own are simple; if a
@@ -256,6 +258,7 @@ typedef struct Compiled
 	Oid		   *indexes;
 	IndexInfo **infos;			/* per index; NULL = not kept */
 	ExprState **predicates;		/* per index; NULL = none, or not kept */
+	bool		triggered;		/* row triggers may fire */
 } Compiled;
 
 static Compiled compiled[C360_NTABLES];
@@ -267,13 +270,20 @@ struct C360Row
 	TupleTableSlot *slot;
 };
 
+/* What may happen to a row while it is inserted, or updated. */
+typedef struct Writing
+{
+	bool		fixed;			/* nothing computes columns */
+	bool		plain;			/* and no row trigger fires */
+} Writing;
+
 typedef struct OpenTable
 {
 	Relation	rel;			/* NULL until the table is needed */
 	ResultRelInfo *result;		/* made by the first write */
 	Compiled	expressions;
-	bool		fixed;			/* nothing computes columns while we write */
-	bool		plain;			/* and no row trigger fires */
+	Writing		insert;
+	Writing		update;
 	C360Row    *written;		/* the one row under construction */
 } OpenTable;
 
@@ -421,6 +431,36 @@ find_columns(Relation rel, const KnownTable *def, TableInfo *info)
 	}
 }
 
+/* Whether a foreign key that points here does so at columns that c360 changes. */
+static bool
+points_at_updated(Oid constraint, const TableInfo *info)
+{
+	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
+	bool		updated = false;
+	bool		isnull;
+	Datum		columns;
+
+	if (!HeapTupleIsValid(tuple))
+		return true;
+	columns = SysCacheGetAttr(CONSTROID, tuple, Anum_pg_constraint_confkey, &isnull);
+	for (int i = 0; !isnull && i < ARR_DIMS(DatumGetArrayTypeP(columns))[0]; i++)
+		updated |= bms_is_member(((int16 *) ARR_DATA_PTR(DatumGetArrayTypeP(columns)))[i] -
+								 FirstLowInvalidHeapAttributeNumber, info->updated);
+	ReleaseSysCache(tuple);
+	return updated;
+}
+
+static bool
+is_own_foreign_key(Oid constraint)
+{
+	const char *name = get_constraint_name(constraint);
+
+	for (size_t i = 0; name != NULL && i < lengthof(own_foreign_keys); i++)
+		if (strcmp(name, own_foreign_keys[i]) == 0)
+			return true;
+	return false;
+}
+
 static void
 find_own_triggers(Relation rel, TableInfo *info)
 {
@@ -429,13 +469,14 @@ find_own_triggers(Relation rel, TableInfo *info)
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 	{
-		Oid			constraint = triggers->triggers[i].tgconstraint;
-		char	   *name = OidIsValid(constraint) ? get_constraint_name(constraint) : NULL;
+		Trigger    *trigger = &triggers->triggers[i];
 
-		for (size_t j = 0; name != NULL && j < lengthof(own_foreign_keys); j++)
-			if (strcmp(name, own_foreign_keys[j]) == 0 && triggers->triggers[i].tgisinternal)
-				info->own_triggers = lappend_oid(info->own_triggers,
-												 triggers->triggers[i].tgoid);
+		if (!trigger->tgisinternal || !OidIsValid(trigger->tgconstraint))
+			continue;
+		if (RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_PK ?
+			!points_at_updated(trigger->tgconstraint, info) :
+			is_own_foreign_key(trigger->tgconstraint))
+			info->own_triggers = lappend_oid(info->own_triggers, trigger->tgoid);
 	}
 }
 
@@ -663,6 +704,23 @@ compile_predicates(Relation rel, Compiled *table)
 	}
 }
 
+/* Whether a row trigger fires for what c360 does to this table. */
+static bool
+is_triggered(C360Table table, Relation rel)
+{
+	TriggerDesc *triggers = rel->trigdesc;
+	int16		what = TRIGGER_TYPE_INSERT;
+
+	if (table_defs[table].updated[0] >= 0)
+		what |= TRIGGER_TYPE_UPDATE;
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+		if (TRIGGER_FOR_ROW(triggers->triggers[i].tgtype) &&
+			(triggers->triggers[i].tgtype & what) != 0 &&
+			!list_member_oid(catalog.tables[table].own_triggers, triggers->triggers[i].tgoid))
+			return true;
+	return false;
+}
+
 /*
  * The table is locked, so its constraints and indexes stay as they are. What
  * an invalidation made stale may still be in use by a store further out: it
@@ -684,6 +742,7 @@ require_compiled(C360Table table, Relation rel)
 	old = MemoryContextSwitchTo(kept->context);
 	compile_checks(rel, kept);
 	compile_predicates(rel, kept);
+	kept->triggered = is_triggered(table, rel);
 	MemoryContextSwitchTo(old);
 	kept->valid = true;
 	return kept;
@@ -1265,7 +1324,7 @@ c360_lock_key(C360Store *store, C360Row *row)
  * Writing
  */
 
-/* Takes the triggers of own_foreign_keys out of this copy of trigdesc. */
+/* Takes own_triggers out of this copy of trigdesc. */
 static void
 skip_own_triggers(ResultRelInfo *result, List *own_triggers)
 {
@@ -1296,18 +1355,40 @@ skip_own_triggers(ResultRelInfo *result, List *own_triggers)
 	triggers->numtriggers = kept;
 }
 
-/* What may happen to a row while it is written. */
 static void
 look_at_triggers(OpenTable *open)
 {
 	TriggerDesc *triggers = open->result->ri_TrigDesc;
-	bool		before = triggers != NULL &&
-		(triggers->trig_insert_before_row || triggers->trig_update_before_row);
-	bool		after = triggers != NULL &&
-		(triggers->trig_insert_after_row || triggers->trig_update_after_row);
+	bool		computed = c360_has_generated(open->rel);
 
-	open->fixed = !before && !c360_has_generated(open->rel);
-	open->plain = open->fixed && !after;
+	open->insert.fixed = !computed && !(triggers != NULL && triggers->trig_insert_before_row);
+	open->insert.plain = open->insert.fixed &&
+		!(triggers != NULL && triggers->trig_insert_after_row);
+	open->update.fixed = !computed && !(triggers != NULL && triggers->trig_update_before_row);
+	open->update.plain = open->update.fixed &&
+		!(triggers != NULL && triggers->trig_update_after_row);
+}
+
+/*
+ * InitResultRelInfo() copies the descriptions of all triggers, of which the
+ * ledger has a dozen: not for a table none of whose triggers fires.
+ */
+static ResultRelInfo *
+init_result(OpenTable *open, C360Table table)
+{
+	ResultRelInfo *result = makeNode(ResultRelInfo);
+
+	if (open->expressions.triggered)
+	{
+		InitResultRelInfo(result, open->rel, table + 1, NULL, 0);
+		skip_own_triggers(result, catalog.tables[table].own_triggers);
+	}
+	else
+	{
+		result->ri_RangeTableIndex = table + 1;
+		result->ri_RelationDesc = open->rel;
+	}
+	return result;
 }
 
 /* Prepares a table for writing, without its indexes. */
@@ -1324,10 +1405,8 @@ writable(C360Store *store, C360Table table)
 	need_table(store, table);
 	if (table_defs[table].lockmode < RowExclusiveLock)
 		LockRelationOid(RelationGetRelid(open->rel), RowExclusiveLock);
-	result = makeNode(ResultRelInfo);
-	InitResultRelInfo(result, open->rel, table + 1, NULL, 0);
 	open->expressions = *require_compiled(table, open->rel);
-	skip_own_triggers(result, catalog.tables[table].own_triggers);
+	result = init_result(open, table);
 	c360_attach_checks(result, open->expressions.checks);
 	result->ri_NumIndices = open->expressions.nindexes;
 	result->ri_IndexRelationDescs = palloc0(sizeof(Relation) * open->expressions.nindexes);
@@ -1361,7 +1440,7 @@ c360_lock_as_read(C360Store *store, C360Row *row)
  * left closed, unless a trigger or a generated column can still change that.
  */
 static void
-need_indexes(C360Store *store, OpenTable *open, TupleTableSlot *slot)
+need_indexes(C360Store *store, OpenTable *open, const Writing *writing, TupleTableSlot *slot)
 {
 	ExprContext *context = GetPerTupleExprContext(store->estate);
 
@@ -1371,7 +1450,7 @@ need_indexes(C360Store *store, OpenTable *open, TupleTableSlot *slot)
 		ExprState  *predicate = open->expressions.predicates[i];
 
 		if (open->result->ri_IndexRelationDescs[i] != NULL ||
-			(open->fixed && predicate != NULL && !ExecQual(predicate, context)))
+			(writing->fixed && predicate != NULL && !ExecQual(predicate, context)))
 			continue;
 		open->result->ri_IndexRelationDescs[i] = index_open(open->expressions.indexes[i],
 															RowExclusiveLock);
@@ -1491,7 +1570,7 @@ c360_insert(C360Store *store, C360Row *row)
 	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 
 	ExecStoreVirtualTuple(row->slot);
-	need_indexes(store, open, row->slot);
+	need_indexes(store, open, &open->insert, row->slot);
 	c360_forget_generated(open->result);
 	ExecSimpleRelationInsert(open->result, store->estate, row->slot);
 	MemoryContextSwitchTo(old);
@@ -1575,7 +1654,7 @@ c360_insert_unless_taken(C360Store *store, C360Row *row, C360Index key, C360Inde
 		ExecComputeStoredGenerated(open->result, store->estate, row->slot, CMD_INSERT);
 	if (open->rel->rd_att->constr)
 		ExecConstraints(open->result, row->slot, store->estate);
-	need_indexes(store, open, row->slot);
+	need_indexes(store, open, &open->insert, row->slot);
 	inserted = insert_speculatively(store, open, row->slot,
 									lappend_oid(list_make1_oid(catalog.indexes[key]),
 												catalog.indexes[other_key]));
@@ -1599,7 +1678,7 @@ update_plain(C360Store *store, OpenTable *open, C360Row *stored, C360Row *row)
 							   store->estate->es_snapshot);
 	if (needed != C360_NO_INDEXES)
 	{
-		need_indexes(store, open, row->slot);
+		need_indexes(store, open, &open->update, row->slot);
 		c360_insert_index_entries(open->result, row->slot, store->estate, needed);
 	}
 }
@@ -1611,11 +1690,11 @@ c360_update(C360Store *store, C360Row *stored, C360Row *row)
 	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 
 	ExecStoreVirtualTuple(row->slot);
-	if (open->plain)
+	if (open->update.plain)
 		update_plain(store, open, stored, row);
 	else
 	{
-		need_indexes(store, open, row->slot);
+		need_indexes(store, open, &open->update, row->slot);
 		c360_forget_generated(open->result);
 		EvalPlanQualSetSlot(&store->recheck, stored->slot);
 		ExecSimpleRelationUpdate(open->result, store->estate, &store->recheck, stored->slot,
