@@ -859,13 +859,17 @@ c360_store_refresh(C360Store *store)
 	return !IsolationUsesXactSnapshot() && (before == 0 || store->completions != before);
 }
 
-/* Locks stay until the transaction ends: its next call takes them again. */
+/*
+ * Locks stay until the transaction ends: its next call takes them again. What
+ * is left for the executor are tables that triggers led to.
+ */
 static void
 close_indexes(ResultRelInfo *result)
 {
 	for (int i = 0; i < result->ri_NumIndices; i++)
 		if (result->ri_IndexRelationDescs[i] != NULL)
 			c360_close_index(result->ri_IndexRelationDescs[i], result->ri_IndexRelationInfo[i]);
+	result->ri_NumIndices = 0;
 }
 
 void
@@ -877,12 +881,12 @@ c360_store_close(C360Store *store)
 	EvalPlanQualEnd(&store->recheck);
 	ExecResetTupleTable(estate->es_tupleTable, false);
 	for (int i = 0; i < C360_NTABLES; i++)
-	{
 		if (store->tables[i].result != NULL)
 			close_indexes(store->tables[i].result);
+	ExecCloseResultRelations(estate);
+	for (int i = 0; i < C360_NTABLES; i++)
 		if (store->tables[i].rel != NULL)
 			table_close(store->tables[i].rel, NoLock);
-	}
 	PopActiveSnapshot();
 	if (!store->to_read)
 		CommandCounterIncrement();

@@ -536,6 +536,20 @@ CREATE TABLE shop.receipts (transaction_id bigint PRIMARY KEY REFERENCES c360.wa
 SELECT is(pg_temp.failure($$INSERT INTO shop.receipts SELECT transaction_id FROM c360_deposit('0909000001', 1)$$), 'none',
           'a table of the shop points at the ledger');
 ROLLBACK TO clean;
+-- at a column that c360 changes, and at one that it does not
+ALTER TABLE c360.virtual_credits ADD UNIQUE (id, status);
+CREATE TABLE shop.pledges (credit bigint REFERENCES c360.virtual_credits, status text NOT NULL DEFAULT 'ACTIVE',
+    FOREIGN KEY (credit, status) REFERENCES c360.virtual_credits (id, status));
+SELECT c360_issue_credit('0909000003', 3) \g /dev/null
+INSERT INTO shop.pledges SELECT id FROM c360.virtual_credits WHERE customer_id = shop.customer('0909000003');
+SELECT is(pg_temp.failure($$SELECT c360_withdraw('0909000003', 2)$$), 'none', 'a table of the shop points at a lot');
+SELECT is(pg_temp.failure($$SELECT c360_withdraw('0909000003', 1)$$), '23503', 'a status that it points at stays');
+SELECT is(pg_temp.wallet('0909000003'), '0 + 1, available 1', 'what that refused changed nothing');
+ALTER TABLE shop.pledges DROP CONSTRAINT pledges_credit_status_fkey,
+    ADD FOREIGN KEY (credit, status) REFERENCES c360.virtual_credits (id, status) ON UPDATE CASCADE;
+SELECT is(pg_temp.failure($$SELECT c360_withdraw('0909000003', 1)$$), 'none', 'or goes along');
+SELECT is((SELECT status FROM shop.pledges), 'USED', 'with the lot');
+ROLLBACK TO clean;
 
 -- c360's own foreign keys hold against others.
 SELECT is(pg_temp.failure(format('DELETE FROM c360.%I', name)), '23503', 'rows of ' || name || ' that are needed stay')
