@@ -24,6 +24,7 @@
 
 #include "access/genam.h"
 #include "access/heapam.h"
+#include "access/nbtree.h"
 #include "access/relscan.h"
 #include "access/sysattr.h"
 #include "access/table.h"
@@ -61,6 +62,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "call.h"
 #include "compat.h"
 #include "storage.h"
 #include "version.h"
@@ -259,6 +261,7 @@ typedef struct Compiled
 	IndexInfo **infos;			/* per index; NULL = not kept */
 	ExprState **predicates;		/* per index; NULL = none, or not kept */
 	bool		triggered;		/* row triggers may fire */
+	bool		foreign;		/* code that is not the server's own may run */
 } Compiled;
 
 static Compiled compiled[C360_NTABLES];
@@ -507,16 +510,28 @@ find_table(Oid schema, const KnownTable *def, TableInfo *info)
 	table_close(rel, AccessShareLock);
 }
 
+/* Whether a b-tree compares by functions of the server. */
+static bool
+has_own_order(Relation index)
+{
+	for (int i = 1; i <= IndexRelationGetNumberOfKeyAttributes(index); i++)
+		if (index_getprocid(index, i, BTORDER_PROC) >= FirstNormalObjectId)
+			return false;
+	return true;
+}
+
 static void
-check_entries(const KnownIndex *def, Oid relid)
+check_index(const KnownIndex *def, Oid relid)
 {
 	Relation	index = index_open(relid, AccessShareLock);
 	int			n = 0;
 
-	while (n < index->rd_index->indnatts && def->entries[n] >= 0 &&
+	if (index->rd_rel->relam != BTREE_AM_OID || !has_own_order(index))
+		not_usable(psprintf("Index c360.%s is no b-tree in an order of the server's.", def->name));
+	while (def->entries != NULL && n < index->rd_index->indnatts && def->entries[n] >= 0 &&
 		   index->rd_index->indkey.values[n] == catalog.tables[def->table].attnum[def->entries[n]])
 		n++;
-	if (def->entries[n] >= 0 || n < index->rd_index->indnatts)
+	if (def->entries != NULL && (def->entries[n] >= 0 || n < index->rd_index->indnatts))
 		not_usable(psprintf("Index c360.%s is on other columns.", def->name));
 	index_close(index, AccessShareLock);
 }
@@ -532,8 +547,7 @@ find_index(Oid schema, C360Index index)
 		not_usable(psprintf("Index c360.%s is missing.", def->name));
 	if (!get_index_isvalid(catalog.indexes[index]))
 		not_usable(psprintf("Index c360.%s is not valid: REINDEX it.", def->name));
-	if (def->entries != NULL)
-		check_entries(def, catalog.indexes[index]);
+	check_index(def, catalog.indexes[index]);
 }
 
 static void
@@ -690,7 +704,7 @@ compile_predicates(Relation rel, Compiled *table)
 		if (predicate != NULL && !is_not_simple((Node *) predicate, NULL))
 			table->predicates[i] = ExecInitQual((List *) predicate, NULL);
 		/* other kinds keep state of the insert in there */
-		if (index->rd_rel->relam == BTREE_AM_OID &&
+		if (index->rd_rel->relam == BTREE_AM_OID && has_own_order(index) &&
 			!is_not_simple((Node *) RelationGetIndexExpressions(index), NULL) &&
 			(predicate == NULL || table->predicates[i] != NULL))
 		{
@@ -721,6 +735,21 @@ is_triggered(C360Table table, Relation rel)
 	return false;
 }
 
+/* What is not kept may be anybody's, and triggers are. */
+static bool
+is_foreign(Relation rel, const Compiled *table)
+{
+	TupleConstr *constraints = rel->rd_att->constr;
+
+	if (table->triggered || c360_has_generated(rel) ||
+		(constraints != NULL && constraints->num_check > 0 && table->checks == NULL))
+		return true;
+	for (int i = 0; i < table->nindexes; i++)
+		if (table->infos[i] == NULL)
+			return true;
+	return false;
+}
+
 /*
  * The table is locked, so its constraints and indexes stay as they are. What
  * an invalidation made stale may still be in use by a store further out: it
@@ -734,6 +763,7 @@ require_compiled(C360Table table, Relation rel)
 
 	if (kept->valid)
 		return kept;
+	c360_own_settings();		/* planning may run functions */
 	if (kept->context != NULL)
 		MemoryContextSetParent(kept->context, TopTransactionContext);
 	kept->context = NULL;
@@ -743,6 +773,7 @@ require_compiled(C360Table table, Relation rel)
 	compile_checks(rel, kept);
 	compile_predicates(rel, kept);
 	kept->triggered = is_triggered(table, rel);
+	kept->foreign = is_foreign(rel, kept);
 	MemoryContextSwitchTo(old);
 	kept->valid = true;
 	return kept;
@@ -1410,6 +1441,8 @@ writable(C360Store *store, C360Table table)
 	if (table_defs[table].lockmode < RowExclusiveLock)
 		LockRelationOid(RelationGetRelid(open->rel), RowExclusiveLock);
 	open->expressions = *require_compiled(table, open->rel);
+	if (open->expressions.foreign)
+		c360_own_settings();
 	result = init_result(open, table);
 	c360_attach_checks(result, open->expressions.checks);
 	result->ri_NumIndices = open->expressions.nindexes;
@@ -1508,6 +1541,7 @@ put_defaults(C360Row *row)
 	List	   *defaulted = list_copy(catalog.tables[row->table].defaulted);
 	ListCell   *cell;
 
+	c360_own_settings();
 	foreach(cell, defaulted)
 	{
 		int			attnum = lfirst_int(cell);
