@@ -35,6 +35,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
+#include "storage/lmgr.h"
 #include "tcop/tcopprot.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -116,9 +117,19 @@ static struct
 	Oid			tables;
 }			found;
 
+/*
+ * Whoever makes the extension anew has its trigger on c360.settings locked: to
+ * wait for him there is to see all of what he did. Without that, functions
+ * that are there already are not found for a moment after he committed.
+ */
 static void
 look_at_c360(void)
 {
+	Oid			schema = get_namespace_oid("c360", true);
+	Oid			settings = OidIsValid(schema) ? get_relname_relid("settings", schema) : InvalidOid;
+
+	if (OidIsValid(settings))
+		LockRelationOid(settings, AccessShareLock);
 	found.extension = get_extension_oid("c360", true);
 	found.tables = get_namespace_oid("c360", true);
 }
