@@ -426,12 +426,17 @@ find_own_triggers(Relation rel, TableInfo *info)
 {
 	/* a copy: the look-ups below may take in an invalidation that frees it */
 	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
+	bool		keys_stay = triggers != NULL && !triggers->trig_update_before_row &&
+		!bms_overlap(info->updated, RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_KEY));
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 	{
 		Oid			constraint = triggers->triggers[i].tgconstraint;
 		char	   *name = OidIsValid(constraint) ? get_constraint_name(constraint) : NULL;
 
+		if (keys_stay &&
+			RI_FKey_trigger_type(triggers->triggers[i].tgfoid) == RI_TRIGGER_PK)
+			info->own_triggers = lappend_oid(info->own_triggers, triggers->triggers[i].tgoid);
 		for (size_t j = 0; name != NULL && j < lengthof(own_foreign_keys); j++)
 			if (strcmp(name, own_foreign_keys[j]) == 0 && triggers->triggers[i].tgisinternal)
 				info->own_triggers = lappend_oid(info->own_triggers,
@@ -1296,15 +1301,18 @@ skip_own_triggers(ResultRelInfo *result, List *own_triggers)
 	triggers->numtriggers = kept;
 }
 
-/* What may happen to a row while it is written. */
+/*
+ * What may happen to a row while it is written. Triggers of updates, such as
+ * the ledger's guard, are nothing to a table that c360 only adds to.
+ */
 static void
-look_at_triggers(OpenTable *open)
+look_at_triggers(OpenTable *open, bool updated)
 {
 	TriggerDesc *triggers = open->result->ri_TrigDesc;
 	bool		before = triggers != NULL &&
-		(triggers->trig_insert_before_row || triggers->trig_update_before_row);
+		(triggers->trig_insert_before_row || (updated && triggers->trig_update_before_row));
 	bool		after = triggers != NULL &&
-		(triggers->trig_insert_after_row || triggers->trig_update_after_row);
+		(triggers->trig_insert_after_row || (updated && triggers->trig_update_after_row));
 
 	open->fixed = !before && !c360_has_generated(open->rel);
 	open->plain = open->fixed && !after;
@@ -1336,7 +1344,7 @@ writable(C360Store *store, C360Table table)
 	store->estate->es_opened_result_relations =
 		lappend(store->estate->es_opened_result_relations, result);
 	open->result = result;
-	look_at_triggers(open);
+	look_at_triggers(open, table_defs[table].updated[0] >= 0);
 	MemoryContextSwitchTo(old);
 	return open;
 }
