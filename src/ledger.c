@@ -32,6 +32,9 @@
 #include "ledger.h"
 #include "query.h"
 
+/* Uses of lots that are worth being written by page. */
+#define MANY_LOTS 8
+
 /* What a ledger type does to the wallet's totals, and its event. */
 typedef struct TypeDef
 {
@@ -154,6 +157,7 @@ create_wallet(C360Store *store, int64 customer_id)
 	};
 	Datum		values[1] = {Int64GetDatum(customer_id)};
 
+	c360_store_write(store);
 	SPI_connect();
 	c360_query(&insert, values, NULL);
 	SPI_finish();
@@ -422,6 +426,8 @@ write_uses(C360Wallet *wallet, const C360Movement *movement)
 {
 	ListCell   *cell;
 
+	if (list_length(movement->parts) >= MANY_LOTS)
+		c360_store_expect_many(wallet->store);
 	foreach(cell, movement->parts)
 	{
 		C360LotPart *part = lfirst(cell);

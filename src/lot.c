@@ -257,6 +257,7 @@ expire_chunk(void *arg)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	C360Store  *store = c360_store_open();
 
+	c360_store_expect_many(store);
 	for (int i = 0; i < chunk->ncustomers && chunk->expiry->count < chunk->expiry->max_lots; i++)
 		expire_wallet(store, chunk->customers[i], chunk->expiry);
 	c360_store_close(store);

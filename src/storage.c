@@ -65,6 +65,9 @@
 
 #define MAX_COLUMNS 24
 
+/* Rows of a table that wait to be written together. */
+#define MOST_WAITING 100
+
 /* Pages of the visibility map that a scan keeps; each is for some 250 MB of rows. */
 #define MAP_PAGES		16
 #define ROW_PAGES_OF_MAP_PAGE \
@@ -267,6 +270,21 @@ struct C360Row
 	TupleTableSlot *slot;
 };
 
+/*
+ * Rows that are written by page when they are many: heap_multi_insert() makes
+ * one WAL record of them instead of one each. They count as written by the
+ * command that put them here: those before the last refresh are seen after it.
+ */
+typedef struct Waiting
+{
+	int			count;
+	int			earlier;		/* of them, by commands before the last one */
+	CommandId	first;			/* the command of the first */
+	CommandId	last;			/* and of the last */
+	SubTransactionId owner;
+	TupleTableSlot *slots[MOST_WAITING];
+} Waiting;
+
 typedef struct OpenTable
 {
 	Relation	rel;			/* NULL until the table is needed */
@@ -274,12 +292,15 @@ typedef struct OpenTable
 	Compiled	expressions;
 	bool		fixed;			/* nothing computes columns while we write */
 	bool		plain;			/* and no row trigger fires */
+	bool		silent;			/* what is written here has nobody's code run */
 	C360Row    *written;		/* the one row under construction */
+	Waiting    *waiting;		/* rows that are not written yet; NULL = never were any */
 } OpenTable;
 
 struct C360Store
 {
 	bool		to_read;		/* nothing will be written; works on a standby */
+	bool		many;			/* rows will be: see c360_store_expect_many() */
 	EState	   *estate;
 	EPQState	recheck;
 	uint64		completions;	/* transactions that had ended at our snapshot */
@@ -819,6 +840,7 @@ c360_store_close(C360Store *store)
 {
 	EState	   *estate = store->estate;
 
+	c360_store_write(store);
 	AfterTriggerEndQuery(estate);
 	EvalPlanQualEnd(&store->recheck);
 	ExecResetTupleTable(estate->es_tupleTable, false);
@@ -865,11 +887,14 @@ begin_scan(C360Store *store, C360Index index, int nkeys)
 	return scan;
 }
 
+static void write_waiting(C360Store *store, C360Table table);
+
 static void
 rescan(C360Scan *scan, ScanKey keys, int nkeys)
 {
 	MemoryContext old = MemoryContextSwitchTo(scan->store->estate->es_query_cxt);
 
+	write_waiting(scan->store, scan->row.table);
 	scan->ended = false;
 	index_rescan(scan->desc, keys, nkeys, NULL, 0);
 	MemoryContextSwitchTo(old);
@@ -1318,6 +1343,21 @@ look_at_triggers(OpenTable *open, bool updated)
 	open->plain = open->fixed && !after;
 }
 
+/* Whether constraints, indexes and columns of the table are nobody's code, either. */
+static bool
+is_silent(OpenTable *open, C360Table table)
+{
+	TupleConstr *constraints = open->rel->rd_att->constr;
+
+	if (!open->fixed || catalog.tables[table].defaulted != NIL ||
+		(constraints != NULL && constraints->num_check > 0 && open->expressions.checks == NULL))
+		return false;
+	for (int i = 0; i < open->expressions.nindexes; i++)
+		if (open->expressions.infos[i] == NULL)
+			return false;
+	return true;
+}
+
 /* Prepares a table for writing, without its indexes. */
 static OpenTable *
 writable(C360Store *store, C360Table table)
@@ -1345,6 +1385,7 @@ writable(C360Store *store, C360Table table)
 		lappend(store->estate->es_opened_result_relations, result);
 	open->result = result;
 	look_at_triggers(open, table_defs[table].updated[0] >= 0);
+	open->silent = is_silent(open, table);
 	MemoryContextSwitchTo(old);
 	return open;
 }
@@ -1454,6 +1495,8 @@ c360_row_new(C360Store *store, C360Table table)
 	C360Row    *row = blank_row(store, table);
 
 	/* blank_row() opened the table, so that the catalog holds */
+	if (catalog.tables[table].defaulted != NIL)
+		c360_store_write(store);
 	memset(row->slot->tts_isnull, true, row->slot->tts_tupleDescriptor->natts);
 	memset(row->slot->tts_values, 0, row->slot->tts_tupleDescriptor->natts * sizeof(Datum));
 	if (catalog.tables[table].defaulted != NIL)
@@ -1492,13 +1535,130 @@ require_written(C360Row *row)
 	ResetPerTupleExprContext(row->store->estate);
 }
 
+/*
+ * Rows that wait
+ */
+
+/* Some of them, as of one command. */
+static void
+write_by_page(C360Store *store, OpenTable *open, int from, int upto, CommandId command)
+{
+	TupleTableSlot **slots = open->waiting->slots;
+	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(store->estate));
+
+	table_multi_insert(open->rel, slots + from, upto - from, command, 0, NULL);
+	MemoryContextSwitchTo(old);
+	for (int i = from; i < upto; i++)
+	{
+		ResetPerTupleExprContext(store->estate);
+		need_indexes(store, open, slots[i]);
+		c360_insert_index_entries(open->result, slots[i], store->estate, C360_NEW_ROW);
+		ExecClearTuple(slots[i]);
+	}
+}
+
+static void
+write_waiting(C360Store *store, C360Table table)
+{
+	OpenTable  *open = &store->tables[table];
+	Waiting    *waiting = open->waiting;
+	MemoryContext old;
+
+	if (waiting == NULL || waiting->count == 0)
+		return;
+	if (waiting->owner != GetCurrentSubTransactionId())
+		elog(ERROR, "rows of c360.%s waited beyond their subtransaction", table_defs[table].name);
+	old = MemoryContextSwitchTo(store->estate->es_query_cxt);
+	if (waiting->earlier > 0)
+		write_by_page(store, open, 0, waiting->earlier, waiting->first);
+	write_by_page(store, open, waiting->earlier, waiting->count, waiting->last);
+	waiting->count = 0;
+	MemoryContextSwitchTo(old);
+}
+
+/* Before statements or others' code run that might look at what we wrote. */
+void
+c360_store_write(C360Store *store)
+{
+	for (int i = 0; store->many && i < C360_NTABLES; i++)
+		write_waiting(store, i);
+}
+
+/*
+ * From here on rows of tables that are only added to wait until there are many
+ * or somebody looks for them. Whoever runs statements or begins a
+ * subtransaction while the store is open calls c360_store_write() before.
+ */
+void
+c360_store_expect_many(C360Store *store)
+{
+	store->many = true;
+}
+
+/* Nobody could tell the difference: constraints are looked at now, no code of others runs. */
+static bool
+may_wait(C360Store *store, OpenTable *open, C360Table table)
+{
+	return store->many && open->plain && open->silent && table_defs[table].updated[0] < 0;
+}
+
+static void
+let_wait(C360Store *store, OpenTable *open, C360Row *row)
+{
+	Waiting    *waiting = open->waiting;
+	CommandId	command = GetCurrentCommandId(true);
+
+	if (open->rel->rd_att->constr)
+		ExecConstraints(open->result, row->slot, store->estate);
+	if (waiting == NULL)
+		waiting = open->waiting = palloc0(sizeof(Waiting));
+	if (waiting->count == 0)
+	{
+		waiting->first = waiting->last = command;
+		waiting->earlier = 0;
+		waiting->owner = GetCurrentSubTransactionId();
+	}
+	if (waiting->last != command)
+		waiting->earlier = waiting->count;
+	waiting->last = command;
+	if (waiting->slots[waiting->count] == NULL)
+		waiting->slots[waiting->count] = ExecAllocTableSlot(&store->estate->es_tupleTable,
+															RelationGetDescr(open->rel),
+															&TTSOpsVirtual);
+	ExecCopySlot(waiting->slots[waiting->count++], row->slot);
+	ResetPerTupleExprContext(store->estate);
+	if (waiting->count == MOST_WAITING)
+		write_waiting(store, row->table);
+}
+
+/*
+ * Writing now
+ */
+
+/* Code of others that runs while this row is written finds all that came before it. */
+static OpenTable *
+about_to_write(C360Store *store, C360Row *row)
+{
+	OpenTable  *open = writable(store, row->table);
+
+	if (!open->silent)
+		c360_store_write(store);
+	return open;
+}
+
 void
 c360_insert(C360Store *store, C360Row *row)
 {
-	OpenTable  *open = writable(store, row->table);
+	OpenTable  *open = about_to_write(store, row);
 	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 
 	ExecStoreVirtualTuple(row->slot);
+	if (may_wait(store, open, row->table))
+	{
+		let_wait(store, open, row);
+		MemoryContextSwitchTo(old);
+		return;
+	}
 	need_indexes(store, open, row->slot);
 	c360_forget_generated(open->result);
 	ExecSimpleRelationInsert(open->result, store->estate, row->slot);
@@ -1568,7 +1728,7 @@ insert_speculatively(C360Store *store, OpenTable *open, TupleTableSlot *slot, Li
 bool
 c360_insert_unless_taken(C360Store *store, C360Row *row, C360Index key, C360Index other_key)
 {
-	OpenTable  *open = writable(store, row->table);
+	OpenTable  *open = about_to_write(store, row);
 	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 	bool		inserted;
 
@@ -1615,7 +1775,7 @@ update_plain(C360Store *store, OpenTable *open, C360Row *stored, C360Row *row)
 void
 c360_update(C360Store *store, C360Row *stored, C360Row *row)
 {
-	OpenTable  *open = writable(store, row->table);
+	OpenTable  *open = about_to_write(store, row);
 	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 
 	ExecStoreVirtualTuple(row->slot);
