@@ -142,14 +142,13 @@ c360_forget_generated(ResultRelInfo *result)
 }
 
 /*
- * Which indexes a row that is written needs entries in: a new version none,
- * all, or (from 16 on) only those that summarize; a new row all.
+ * Which indexes the new version needs entries in: none, all, or (from 16 on)
+ * only those that summarize.
  */
 typedef enum C360NeededIndexes
 {
 	C360_NO_INDEXES,
 	C360_ALL_INDEXES,
-	C360_NEW_ROW,
 	C360_SUMMARIZING_INDEXES
 } C360NeededIndexes;
 
@@ -176,10 +175,10 @@ c360_insert_index_entries(ResultRelInfo *result, TupleTableSlot *slot, EState *e
 						  C360NeededIndexes needed)
 {
 #if PG_VERSION_NUM >= 160000
-	list_free(ExecInsertIndexTuples(result, slot, estate, needed != C360_NEW_ROW, false, NULL, NIL,
+	list_free(ExecInsertIndexTuples(result, slot, estate, true, false, NULL, NIL,
 									needed == C360_SUMMARIZING_INDEXES));
 #else
-	list_free(ExecInsertIndexTuples(result, slot, estate, needed != C360_NEW_ROW, false, NULL, NIL));
+	list_free(ExecInsertIndexTuples(result, slot, estate, true, false, NULL, NIL));
 #endif
 }
 

@@ -292,7 +292,7 @@ typedef struct OpenTable
 	Compiled	expressions;
 	bool		fixed;			/* nothing computes columns while we write */
 	bool		plain;			/* and no row trigger fires */
-	bool		silent;			/* what is written here has nobody's code run */
+	bool		silent;			/* nor anybody's code while we write; indexes are b-trees */
 	C360Row    *written;		/* the one row under construction */
 	Waiting    *waiting;		/* rows that are not written yet; NULL = never were any */
 } OpenTable;
@@ -675,7 +675,7 @@ compile_predicates(Relation rel, Compiled *table)
 		if (predicate != NULL && !is_not_simple((Node *) predicate, NULL))
 			table->predicates[i] = ExecInitQual((List *) predicate, NULL);
 		/* other kinds keep state of the insert in there */
-		if (index->rd_rel->relam == BTREE_AM_OID &&
+		if (index->rd_rel->relam == BTREE_AM_OID && !index->rd_index->indisexclusion &&
 			!is_not_simple((Node *) RelationGetIndexExpressions(index), NULL) &&
 			(predicate == NULL || table->predicates[i] != NULL))
 		{
@@ -1535,6 +1535,50 @@ require_written(C360Row *row)
 	ResetPerTupleExprContext(row->store->estate);
 }
 
+/* Whether the index has had this row before, since these columns are all that changed. */
+static bool
+has_had(const IndexInfo *info, Bitmapset *updated)
+{
+	if (info->ii_Predicate != NIL || info->ii_Expressions != NIL)
+		return false;
+	for (int i = 0; i < info->ii_NumIndexKeyAttrs; i++)
+		if (bms_is_member(info->ii_IndexAttrNumbers[i] - FirstLowInvalidHeapAttributeNumber, updated))
+			return false;
+	return true;
+}
+
+/*
+ * ExecInsertIndexTuples() for a silent table, whose indexes are plain b-trees;
+ * updated NULL: of a new row. A unique index that has had the row is not asked
+ * whether somebody else has its key: the entry of the version before, which
+ * is locked, has kept others off. Nor is the b-tree told that the row has been
+ * there: it would look whether old versions can go, but rows get few that are
+ * not HOT, a lot one.
+ */
+static void
+add_entries(C360Store *store, OpenTable *open, TupleTableSlot *slot, Bitmapset *updated)
+{
+	ExprContext *context = GetPerTupleExprContext(store->estate);
+
+	context->ecxt_scantuple = slot;
+	for (int i = 0; i < open->result->ri_NumIndices; i++)
+	{
+		Relation	index = open->result->ri_IndexRelationDescs[i];
+		IndexInfo  *info = open->result->ri_IndexRelationInfo[i];
+		bool		asked = info != NULL && info->ii_Unique &&
+			(updated == NULL || !has_had(info, updated));
+		Datum		values[INDEX_MAX_KEYS];
+		bool		nulls[INDEX_MAX_KEYS];
+
+		if (index == NULL || !info->ii_ReadyForInserts ||
+			(info->ii_PredicateState != NULL && !ExecQual(info->ii_PredicateState, context)))
+			continue;
+		FormIndexDatum(info, slot, store->estate, values, nulls);
+		(void) index_insert(index, values, nulls, &slot->tts_tid, open->rel,
+							asked ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
+	}
+}
+
 /*
  * Rows that wait
  */
@@ -1552,7 +1596,7 @@ write_by_page(C360Store *store, OpenTable *open, int from, int upto, CommandId c
 	{
 		ResetPerTupleExprContext(store->estate);
 		need_indexes(store, open, slots[i]);
-		c360_insert_index_entries(open->result, slots[i], store->estate, C360_NEW_ROW);
+		add_entries(store, open, slots[i], NULL);
 		ExecClearTuple(slots[i]);
 	}
 }
@@ -1768,7 +1812,10 @@ update_plain(C360Store *store, OpenTable *open, C360Row *stored, C360Row *row)
 	if (needed != C360_NO_INDEXES)
 	{
 		need_indexes(store, open, row->slot);
-		c360_insert_index_entries(open->result, row->slot, store->estate, needed);
+		if (open->silent)
+			add_entries(store, open, row->slot, catalog.tables[row->table].updated);
+		else
+			c360_insert_index_entries(open->result, row->slot, store->estate, needed);
 	}
 }
 
