@@ -112,6 +112,8 @@ c360_lots_begin(C360Lots *lots, C360Wallet *wallet, int64 max_lots)
 void
 c360_lots_end(C360Lots *lots)
 {
+	if (lots->next != NULL)
+		c360_row_done(lots->next);
 	if (lots->scan != NULL)
 		c360_scan_end(lots->scan);
 	if (lots->expired_count > 0)

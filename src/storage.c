@@ -305,6 +305,7 @@ struct C360Store
 	EPQState	recheck;
 	uint64		completions;	/* transactions that had ended at our snapshot */
 	OpenTable	tables[C360_NTABLES];
+	C360Scan   *idle[C360_NINDEXES];	/* ended, for the next one, if many is true */
 };
 
 struct C360Scan
@@ -835,6 +836,13 @@ close_indexes(ResultRelInfo *result)
 			c360_close_index(result->ri_IndexRelationDescs[i], result->ri_IndexRelationInfo[i]);
 }
 
+static void
+end_scan(C360Scan *scan)
+{
+	index_endscan(scan->desc);
+	index_close(scan->index, NoLock);
+}
+
 void
 c360_store_close(C360Store *store)
 {
@@ -844,6 +852,9 @@ c360_store_close(C360Store *store)
 	AfterTriggerEndQuery(estate);
 	EvalPlanQualEnd(&store->recheck);
 	ExecResetTupleTable(estate->es_tupleTable, false);
+	for (int i = 0; i < C360_NINDEXES; i++)
+		if (store->idle[i] != NULL)
+			end_scan(store->idle[i]);
 	for (int i = 0; i < C360_NTABLES; i++)
 	{
 		if (store->tables[i].result != NULL)
@@ -870,14 +881,33 @@ init_row(C360Row *row, C360Store *store, C360Table table, const TupleTableSlotOp
 								   RelationGetDescr(need_table(store, table)), ops);
 }
 
+/* One that was ended, if nobody has a row of it any more. */
+static C360Scan *
+idle_scan(C360Store *store, C360Index index, int nkeys)
+{
+	C360Scan   *scan = store->idle[index];
+
+	if (scan == NULL || scan->desc->numberOfKeys != nkeys || !TTS_EMPTY(scan->row.slot))
+		return NULL;
+	store->idle[index] = NULL;
+	scan->desc->xs_snapshot = store->estate->es_snapshot;
+	return scan;
+}
+
 static C360Scan *
 begin_scan(C360Store *store, C360Index index, int nkeys)
 {
 	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 	C360Table	table = index_defs[index].table;
 	Relation	rel = need_table(store, table);
-	C360Scan   *scan = palloc0(sizeof(*scan));
+	C360Scan   *scan = idle_scan(store, index, nkeys);
 
+	if (scan != NULL)
+	{
+		MemoryContextSwitchTo(old);
+		return scan;
+	}
+	scan = palloc0(sizeof(*scan));
 	scan->store = store;
 	scan->number = index;
 	scan->index = index_open(catalog.indexes[index], AccessShareLock);
@@ -1082,8 +1112,11 @@ c360_scan_next(C360Scan *scan)
 	MemoryContext old = MemoryContextSwitchTo(scan->store->estate->es_query_cxt);
 
 	CHECK_FOR_INTERRUPTS();
-	if (!scan->ended)
-		scan->ended = !index_getnext_slot(scan->desc, ForwardScanDirection, scan->row.slot);
+	if (!scan->ended && !index_getnext_slot(scan->desc, ForwardScanDirection, scan->row.slot))
+	{
+		ExecClearTuple(scan->row.slot);
+		scan->ended = true;
+	}
 	MemoryContextSwitchTo(old);
 	return scan->ended ? NULL : &scan->row;
 }
@@ -1147,14 +1180,22 @@ c360_entries_are_cheap(C360Store *store, C360Index index)
 	return RelationGetNumberOfBlocks(rel) - visible <= NBuffers / 4;
 }
 
+/* If there will be many, it waits for the next one, without its pins. */
 void
 c360_scan_end(C360Scan *scan)
 {
+	C360Store  *store = scan->store;
+
 	for (int i = 0; i < MAP_PAGES; i++)
 		if (BufferIsValid(scan->map[i]))
 			ReleaseBuffer(scan->map[i]);
-	index_endscan(scan->desc);
-	index_close(scan->index, NoLock);
+	if (store->many && store->idle[scan->number] == NULL && !scan->desc->xs_want_itup)
+	{
+		index_rescan(scan->desc, NULL, scan->desc->numberOfKeys, NULL, 0);
+		store->idle[scan->number] = scan;
+	}
+	else
+		end_scan(scan);
 }
 
 /* The first row with this key, or NULL; it stays good. */
