@@ -322,7 +322,7 @@ c360_wallet_available(C360Wallet *wallet)
 	return add(wallet->balance, usable);
 }
 
-/* Writes the wallet as it stands after the call's movements. */
+/* Writes the wallet as it stands after the call's movements, and lets go of its row. */
 void
 c360_wallet_save(C360Wallet *wallet)
 {
@@ -341,6 +341,7 @@ c360_wallet_save(C360Wallet *wallet)
 	else if (c360_is_null(wallet->row, WALLET_frozen_at))
 		c360_put_time(row, WALLET_frozen_at, wallet->now);
 	c360_update(wallet->store, wallet->row, row);
+	c360_row_done(wallet->row);
 }
 
 /*
@@ -424,10 +425,11 @@ write_ledger(C360Wallet *wallet, const C360Movement *movement, const TypeDef *de
 static void
 write_uses(C360Wallet *wallet, const C360Movement *movement)
 {
+	bool		many = list_length(movement->parts) >= MANY_LOTS;
 	ListCell   *cell;
 
-	if (list_length(movement->parts) >= MANY_LOTS)
-		c360_store_expect_many(wallet->store);
+	if (many)
+		c360_store_expect_many(wallet->store, true);
 	foreach(cell, movement->parts)
 	{
 		C360LotPart *part = lfirst(cell);
@@ -440,6 +442,8 @@ write_uses(C360Wallet *wallet, const C360Movement *movement)
 		c360_put_time(row, USE_expires_at, part->expires_at);
 		c360_insert(wallet->store, row);
 	}
+	if (many)
+		c360_store_expect_many(wallet->store, false);
 }
 
 static void

@@ -239,7 +239,8 @@ expire_wallet(C360Store *store, int64 customer_id, Expiry *expiry)
 	expiry->amount += lots.expired_amount;
 	if (lots.expired_count > 0)
 		c360_wallet_save(wallet);
-	c360_row_done(wallet->row);
+	else
+		c360_row_done(wallet->row);
 }
 
 /* Some wallets, and what expiring them adds to. */
@@ -259,7 +260,7 @@ expire_chunk(void *arg)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	C360Store  *store = c360_store_open();
 
-	c360_store_expect_many(store);
+	c360_store_expect_many(store, true);
 	for (int i = 0; i < chunk->ncustomers && chunk->expiry->count < chunk->expiry->max_lots; i++)
 		expire_wallet(store, chunk->customers[i], chunk->expiry);
 	c360_store_close(store);

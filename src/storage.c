@@ -1671,13 +1671,15 @@ c360_store_write(C360Store *store)
 
 /*
  * From here on rows of tables that are only added to wait until there are many
- * or somebody looks for them. Whoever runs statements or begins a
- * subtransaction while the store is open calls c360_store_write() before.
+ * or somebody looks for them, and scans wait for the next one; with false no
+ * longer. Whoever runs statements or begins a subtransaction while the store
+ * is open calls c360_store_write() before.
  */
 void
-c360_store_expect_many(C360Store *store)
+c360_store_expect_many(C360Store *store, bool many)
 {
-	store->many = true;
+	c360_store_write(store);
+	store->many = many;
 }
 
 /* Nobody could tell the difference: constraints are looked at now, no code of others runs. */
