@@ -17,7 +17,8 @@
  * Foreign keys of c360's own are not checked again on rows written here: the
  * row they point at is locked by us at that moment (the wallet, the bank
  * transfer or the ticket's customer, or what is under their lock), and keys
- * never change. Others, by a DBA or of a ticket's type, are.
+ * never change. Others, by a DBA or of a ticket's type, are; but not those
+ * that point at rows updated here, whose keys stay as they are.
  */
 #include "postgres.h"
 
@@ -227,7 +228,7 @@ typedef struct TableInfo
 	AttrNumber	attnum[MAX_COLUMNS];
 	Bitmapset  *updated;		/* as RangeTblEntry.updatedCols */
 	List	   *defaulted;		/* attnums of other columns with a default or a domain */
-	List	   *own_triggers;	/* trigger oids of own_foreign_keys */
+	List	   *own_triggers;	/* oids of those that need not fire: see find_own_triggers() */
 } TableInfo;
 
 static struct
@@ -443,26 +444,41 @@ find_columns(Relation rel, const KnownTable *def, TableInfo *info)
 	}
 }
 
+/* Whether no update of ours changes what foreign keys may point at. */
+static bool
+keys_stay(Relation rel, const TriggerDesc *triggers, const TableInfo *info)
+{
+	return !triggers->trig_update_before_row &&
+		(info->updated == NULL ||
+		 !bms_overlap(info->updated, RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_KEY)));
+}
+
+static bool
+is_own_trigger(const Trigger *trigger)
+{
+	char	   *name = OidIsValid(trigger->tgconstraint) && trigger->tgisinternal ?
+		get_constraint_name(trigger->tgconstraint) : NULL;
+
+	for (size_t i = 0; name != NULL && i < lengthof(own_foreign_keys); i++)
+		if (strcmp(name, own_foreign_keys[i]) == 0)
+			return true;
+	return false;
+}
+
 static void
 find_own_triggers(Relation rel, TableInfo *info)
 {
 	/* a copy: the look-ups below may take in an invalidation that frees it */
 	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
-	bool		keys_stay = triggers != NULL && !triggers->trig_update_before_row &&
-		!bms_overlap(info->updated, RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_KEY));
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 	{
-		Oid			constraint = triggers->triggers[i].tgconstraint;
-		char	   *name = OidIsValid(constraint) ? get_constraint_name(constraint) : NULL;
+		Trigger    *trigger = &triggers->triggers[i];
 
-		if (keys_stay &&
-			RI_FKey_trigger_type(triggers->triggers[i].tgfoid) == RI_TRIGGER_PK)
-			info->own_triggers = lappend_oid(info->own_triggers, triggers->triggers[i].tgoid);
-		for (size_t j = 0; name != NULL && j < lengthof(own_foreign_keys); j++)
-			if (strcmp(name, own_foreign_keys[j]) == 0 && triggers->triggers[i].tgisinternal)
-				info->own_triggers = lappend_oid(info->own_triggers,
-												 triggers->triggers[i].tgoid);
+		if (is_own_trigger(trigger) ||
+			(RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_PK &&
+			 keys_stay(rel, triggers, info)))
+			info->own_triggers = lappend_oid(info->own_triggers, trigger->tgoid);
 	}
 }
 
@@ -1336,7 +1352,7 @@ c360_lock_key(C360Store *store, C360Row *row)
  * Writing
  */
 
-/* Takes the triggers of own_foreign_keys out of this copy of trigdesc. */
+/* Takes those that need not fire out of this copy of trigdesc. */
 static void
 skip_own_triggers(ResultRelInfo *result, List *own_triggers)
 {
