@@ -273,15 +273,13 @@ struct C360Row
 
 /*
  * Rows that are written by page when they are many: heap_multi_insert() makes
- * one WAL record of them instead of one each. They count as written by the
- * command that put them here: those before the last refresh are seen after it.
+ * one WAL record of them instead of one each. All count as written by the
+ * command of the first, so that none is missing after a refresh.
  */
 typedef struct Waiting
 {
 	int			count;
-	int			earlier;		/* of them, by commands before the last one */
-	CommandId	first;			/* the command of the first */
-	CommandId	last;			/* and of the last */
+	CommandId	command;
 	SubTransactionId owner;
 	TupleTableSlot *slots[MOST_WAITING];
 } Waiting;
@@ -1640,24 +1638,6 @@ add_entries(C360Store *store, OpenTable *open, TupleTableSlot *slot, Bitmapset *
  * Rows that wait
  */
 
-/* Some of them, as of one command. */
-static void
-write_by_page(C360Store *store, OpenTable *open, int from, int upto, CommandId command)
-{
-	TupleTableSlot **slots = open->waiting->slots;
-	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(store->estate));
-
-	table_multi_insert(open->rel, slots + from, upto - from, command, 0, NULL);
-	MemoryContextSwitchTo(old);
-	for (int i = from; i < upto; i++)
-	{
-		ResetPerTupleExprContext(store->estate);
-		need_indexes(store, open, slots[i]);
-		add_entries(store, open, slots[i], NULL);
-		ExecClearTuple(slots[i]);
-	}
-}
-
 static void
 write_waiting(C360Store *store, C360Table table)
 {
@@ -1669,10 +1649,16 @@ write_waiting(C360Store *store, C360Table table)
 		return;
 	if (waiting->owner != GetCurrentSubTransactionId())
 		elog(ERROR, "rows of c360.%s waited beyond their subtransaction", table_defs[table].name);
-	old = MemoryContextSwitchTo(store->estate->es_query_cxt);
-	if (waiting->earlier > 0)
-		write_by_page(store, open, 0, waiting->earlier, waiting->first);
-	write_by_page(store, open, waiting->earlier, waiting->count, waiting->last);
+	old = MemoryContextSwitchTo(GetPerTupleMemoryContext(store->estate));
+	table_multi_insert(open->rel, waiting->slots, waiting->count, waiting->command, 0, NULL);
+	MemoryContextSwitchTo(store->estate->es_query_cxt);
+	for (int i = 0; i < waiting->count; i++)
+	{
+		ResetPerTupleExprContext(store->estate);
+		need_indexes(store, open, waiting->slots[i]);
+		add_entries(store, open, waiting->slots[i], NULL);
+		ExecClearTuple(waiting->slots[i]);
+	}
 	waiting->count = 0;
 	MemoryContextSwitchTo(old);
 }
@@ -1705,32 +1691,35 @@ may_wait(C360Store *store, OpenTable *open, C360Table table)
 	return store->many && open->plain && open->silent && table_defs[table].updated[0] < 0;
 }
 
-static void
-let_wait(C360Store *store, OpenTable *open, C360Row *row)
+static TupleTableSlot *
+next_waiting_slot(C360Store *store, OpenTable *open)
 {
 	Waiting    *waiting = open->waiting;
-	CommandId	command = GetCurrentCommandId(true);
 
-	if (open->rel->rd_att->constr)
-		ExecConstraints(open->result, row->slot, store->estate);
 	if (waiting == NULL)
 		waiting = open->waiting = palloc0(sizeof(Waiting));
-	if (waiting->count == 0)
-	{
-		waiting->first = waiting->last = command;
-		waiting->earlier = 0;
-		waiting->owner = GetCurrentSubTransactionId();
-	}
-	if (waiting->last != command)
-		waiting->earlier = waiting->count;
-	waiting->last = command;
 	if (waiting->slots[waiting->count] == NULL)
 		waiting->slots[waiting->count] = ExecAllocTableSlot(&store->estate->es_tupleTable,
 															RelationGetDescr(open->rel),
 															&TTSOpsVirtual);
-	ExecCopySlot(waiting->slots[waiting->count++], row->slot);
+	return waiting->slots[waiting->count];
+}
+
+static void
+let_wait(C360Store *store, OpenTable *open, C360Row *row)
+{
+	CommandId	command = GetCurrentCommandId(true);
+
+	if (open->rel->rd_att->constr)
+		ExecConstraints(open->result, row->slot, store->estate);
+	ExecCopySlot(next_waiting_slot(store, open), row->slot);
 	ResetPerTupleExprContext(store->estate);
-	if (waiting->count == MOST_WAITING)
+	if (open->waiting->count == 0)
+	{
+		open->waiting->command = command;
+		open->waiting->owner = GetCurrentSubTransactionId();
+	}
+	if (++open->waiting->count == MOST_WAITING)
 		write_waiting(store, row->table);
 }
 

@@ -8,12 +8,13 @@ SET LOCAL enable_seqscan = off;      -- rows of one transaction leave dead versi
 CREATE EXTENSION amcheck;
 
 -- 250 lots of one wallet, 240 overdue ones of 120 wallets, 150 transfers; one
--- of each, far from the first, is of 13.
+-- of each, far from the first, is of 13. No wallet has two lots of an amount,
+-- the one wallet two lots with the same end.
 CREATE SCHEMA shop;
-SELECT count(c360_issue_credit('0931000001', CASE n WHEN 137 THEN 13 ELSE 20 END, source_id => 'lot ' || n,
-                               expires_at => '2090-01-01'::timestamptz + n * interval '1 hour'))
+SELECT count(c360_issue_credit('0931000001', CASE n WHEN 137 THEN 13 WHEN 13 THEN 137 ELSE n END, source_id => 'lot ' || n,
+                               expires_at => '2090-01-01'::timestamptz + CASE n WHEN 151 THEN 150 ELSE n END * interval '1 hour'))
 FROM generate_series(1, 250) AS n \g /dev/null
-SELECT count(c360_issue_credit('0932' || lpad(w::text, 6, '0'), CASE WHEN w = 77 AND l = 2 THEN 13 ELSE 20 END,
+SELECT count(c360_issue_credit('0932' || lpad(w::text, 6, '0'), CASE WHEN w = 77 AND l = 2 THEN 13 ELSE 20 + l END,
                                source_id => 'overdue ' || l, expires_at => '2090-02-01'))
 FROM generate_series(1, 120) AS w, generate_series(1, 2) AS l \g /dev/null
 UPDATE c360.virtual_credits SET expires_at = now() - id * interval '1 second' WHERE source_id LIKE 'overdue %';
@@ -23,10 +24,10 @@ CREATE FUNCTION shop.payloads() RETURNS jsonb LANGUAGE sql AS $$
         'transferAmount', CASE n WHEN 137 THEN 13 ELSE 20 END) ORDER BY n)
     FROM generate_series(1, 150) AS n
 $$;
-SELECT count(c360_get_or_create_customer('0933' || lpad(n::text, 6, '0'))) FROM generate_series(0, 80) AS n \g /dev/null
+SELECT count(c360_deposit('0933' || lpad(n::text, 6, '0'), 1)) FROM generate_series(0, 80) AS n \g /dev/null
 
 CREATE FUNCTION shop.use_lots() RETURNS bigint LANGUAGE sql AS $$
-    SELECT amount FROM c360_withdraw('0931000001', 249 * 20 + 13)
+    SELECT amount FROM c360_withdraw('0931000001', 125 * 251)
 $$;
 CREATE FUNCTION shop.expire() RETURNS bigint LANGUAGE sql AS $$ SELECT expired_count FROM c360_expire_credits() $$;
 CREATE FUNCTION shop.take_in() RETURNS bigint LANGUAGE sql AS $$
@@ -98,11 +99,12 @@ SELECT is((SELECT count(*) FROM c360_ingest_bank_transactions(shop.payloads()) W
 ROLLBACK TO clean;
 SELECT is(pg_temp.books(), books, 'what is rolled back is gone') FROM kept;
 
--- the same transfer again, while rows of the first wait
-SELECT is((SELECT concat_ws(' ', string_agg(result, ' ' ORDER BY n), (array_agg(transaction_id ORDER BY n))[3] = (array_agg(transaction_id ORDER BY n))[1])
-           FROM c360_ingest_bank_transactions(jsonb_build_array(shop.payloads() -> 0, shop.payloads() -> 1, shop.payloads() -> 0))
+-- a transfer again while rows of the first wait: at once, and after others
+SELECT is((SELECT concat_ws(' ', string_agg(result, ' ' ORDER BY n), (array_agg(transaction_id ORDER BY n))[4] = (array_agg(transaction_id ORDER BY n))[first])
+           FROM c360_ingest_bank_transactions(jsonb_path_query_array(shop.payloads(), items))
                 WITH ORDINALITY AS r (bank_transaction_id, result, phone, customer_id, created, transaction_id, amount, n)),
-          'deposited deposited duplicate t', 'a row that waits is found');
+          'deposited deposited deposited duplicate t', 'a row that waits is found, ' || items::text)
+FROM (VALUES ('$[0,1,2,2]'::jsonpath, 3), ('$[3,4,5,3]', 1)) AS t (items, first);
 ROLLBACK TO clean;
 
 -- Constraints ----------------------------------------------------------------
@@ -112,16 +114,17 @@ ROLLBACK TO clean;
 SET LOCAL client_min_messages = error;
 SELECT is(shop.refused(addition), outcome, addition) FROM (VALUES
     ('ALTER TABLE c360.virtual_credit_uses ADD CONSTRAINT shop CHECK (amount <> 13)', '23514, nothing, 240, 150, 0'),
-    ('ALTER TABLE c360.wallet_transactions ADD CONSTRAINT shop CHECK (amount NOT IN (13, 4993)) NOT VALID', '23514, nothing, 238, 149, 0, 23514'),
+    ('ALTER TABLE c360.wallet_transactions ADD CONSTRAINT shop CHECK (amount NOT IN (13, 31375)) NOT VALID', '23514, nothing, 238, 149, 0, 23514'),
     ($$ALTER TABLE c360.wallet_transactions ADD CONSTRAINT shop CHECK (type = 'VIRTUAL_CREDIT' OR source IS NOT NULL) NOT VALID$$,
      '23514, nothing, 0, 150, 0'),
     ('CREATE UNIQUE INDEX shop ON c360.virtual_credit_uses (amount) WHERE amount = 13', 'none, 240, 150, 0'),
-    ('CREATE UNIQUE INDEX shop ON c360.virtual_credit_uses ((amount % 19 + position))', '23505, nothing, 240, 150, 0'),
-    ('ALTER TABLE c360.virtual_credit_uses ADD UNIQUE (transaction_id, amount)', '23505, nothing, 240, 150, 0'),
-    ('ALTER TABLE c360.virtual_credit_uses ADD UNIQUE (transaction_id, amount) DEFERRABLE INITIALLY IMMEDIATE', '23505, nothing, 240, 150, 0'),
-    ('ALTER TABLE c360.virtual_credit_uses ADD EXCLUDE USING btree (amount WITH =)', '23P01, nothing, 240, 150, 0'),
+    ('CREATE UNIQUE INDEX shop ON c360.virtual_credit_uses ((amount % 200))', '23505, nothing, 240, 150, 0'),
+    ('ALTER TABLE c360.virtual_credit_uses ADD UNIQUE (transaction_id, expires_at)', '23505, nothing, 240, 150, 0'),
+    ('ALTER TABLE c360.virtual_credit_uses ADD UNIQUE (transaction_id, expires_at) DEFERRABLE INITIALLY IMMEDIATE', '23505, nothing, 240, 150, 0'),
+    ('ALTER TABLE c360.virtual_credit_uses ADD EXCLUDE USING btree (expires_at WITH =)', '23P01, nothing, 240, 150, 0'),
     ('ALTER TABLE c360.virtual_credit_uses ADD shop text NOT NULL', '23502, nothing, 240, 150, 0'),
     -- lots all end with a rest of 0
+    ('ALTER TABLE c360.virtual_credits ADD UNIQUE (customer_id, remaining_amount)', '23505, nothing, 0, 150, 0'),
     ('CREATE UNIQUE INDEX shop ON c360.virtual_credits (customer_id, kind, remaining_amount) WHERE remaining_amount = 0',
      '23505, nothing, 0, 150, 0'),
     ('ALTER TABLE c360.virtual_credits ADD EXCLUDE USING btree (customer_id WITH =) WHERE (remaining_amount = 0)',
@@ -204,7 +207,7 @@ SELECT is(shop.all_three(), 'none, 240, 150', 'with indexes');
 SELECT is(shop.indexes(), 'sound', 'and their entries');
 SELECT is((SELECT count(*) FROM c360.customer_activities WHERE payload @> '{"phone": "0932000077"}'
            AND event = 'wallet.virtual_expired'), 2::bigint, 'found by one');
-SELECT is((SELECT count(*) FROM c360.wallet_transactions WHERE shop.tenth(amount) = 499), 1::bigint, 'and by another');
+SELECT is((SELECT count(*) FROM c360.wallet_transactions WHERE shop.tenth(amount) = 3137), 1::bigint, 'and by another');
 ROLLBACK TO clean;
 CREATE TABLE shop.fired (n serial, name text);
 CREATE FUNCTION shop.fire() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -217,17 +220,22 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY '{virtual_credit_uses,wallet_transactions,customer_activities}'::text[] LOOP
-        EXECUTE format('CREATE TRIGGER before BEFORE INSERT ON c360.%I FOR EACH ROW EXECUTE FUNCTION shop.fire()', name);
         EXECUTE format('CREATE TRIGGER behind AFTER INSERT ON c360.%I FOR EACH ROW EXECUTE FUNCTION shop.fire()', name);
         EXECUTE format('CREATE CONSTRAINT TRIGGER later AFTER INSERT ON c360.%I DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION shop.fire()', name);
     END LOOP;
 END $$;
+CREATE FUNCTION shop.fired() RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(concat_ws(' ', name, count), ', ' ORDER BY name) FROM (SELECT name, count(*) FROM shop.fired GROUP BY name) AS f
+$$;
+SAVEPOINT triggers;
 SELECT is(shop.all_three(), 'none, 240, 150', 'with triggers');
-SELECT is((SELECT string_agg(concat_ws(' ', name, count), ', ' ORDER BY name) FROM (SELECT name, count(*) FROM shop.fired GROUP BY name) AS f),
-          'before customer_activities 700, before virtual_credit_uses 250, before wallet_transactions 391, '
-          'behind customer_activities 700, behind virtual_credit_uses 250, behind wallet_transactions 391', 'each fires for each row');
+SELECT is(shop.fired(), 'behind customer_activities 700, behind virtual_credit_uses 250, behind wallet_transactions 391', 'each fires for each row');
 SET CONSTRAINTS ALL IMMEDIATE;
 SELECT is((SELECT count(*) FROM shop.fired WHERE name LIKE 'later %'), 250 + 391 + 700::bigint, 'deferred ones, too, when they are due');
+ROLLBACK TO triggers;
+CREATE TRIGGER before BEFORE INSERT ON c360.wallet_transactions FOR EACH ROW EXECUTE FUNCTION shop.fire();
+SELECT is(shop.all_three(), 'none, 240, 150', 'with one before');
+SELECT matches(shop.fired(), '\mbefore wallet_transactions 391,', 'which fires for each row');
 ROLLBACK TO clean;
 
 SELECT is(pg_temp.books(), books, 'nothing of all this stayed') FROM kept;
