@@ -28,13 +28,14 @@ typedef struct C360Caller
 {
 	Oid			user;
 	int			security;
-	int			nest_level;
+	int			nest_level;		/* 0: settings are still his */
 } C360Caller;
 
 extern Datum c360_call(FunctionCallInfo fcinfo, const char *name, PGFunction body);
 extern void c360_become(Oid role);
 extern void c360_act_as_owner(C360Caller *caller);
 extern void c360_act_as_caller(C360Caller *caller);
+extern void c360_own_settings(void);
 extern ErrorData *c360_try(void (*body) (void *), void *arg);
 extern ErrorData *c360_try_one_of_many(void (*body) (void *), void *arg);
 extern ErrorData *c360_caught_data_error(MemoryContext context);

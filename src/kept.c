@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "call.h"
 #include "kept.h"
 
 static C360Kept *registered = NULL;
@@ -70,6 +71,7 @@ c360_kept_load(C360Kept *kept)
 		kept->context = AllocSetContextCreate(CacheMemoryContext, "c360 rows kept",
 											  ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(kept->context);
+	c360_own_settings();
 	SPI_connect();
 	kept->valid = true;			/* an invalidation from here on makes it false */
 	PG_TRY();

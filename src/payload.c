@@ -204,6 +204,7 @@ date_of(const char *text, const char *name)
 
 	if (strspn(text, "0123456789") != 4 || text[4] != '-')
 		bad_field(name, "is no date");
+	c360_own_settings();
 	(void) set_config_option("timezone", C360_SHOP_TIME_ZONE, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	PG_TRY();

@@ -10,6 +10,7 @@
 
 #include "utils/guc.h"
 
+#include "call.h"
 #include "query.h"
 
 static void
@@ -17,6 +18,7 @@ prepare(C360Query *query)
 {
 	SPIPlanPtr	plan;
 
+	c360_own_settings();
 	if (query->plan != NULL)
 		return;
 	plan = SPI_prepare(query->text, query->nargs, query->types);
@@ -29,6 +31,7 @@ prepare(C360Query *query)
 void
 c360_plan_without(const char *const *methods)
 {
+	c360_own_settings();
 	for (; *methods != NULL; methods++)
 		(void) set_config_option(*methods, "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }

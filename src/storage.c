@@ -17,13 +17,14 @@
  * Foreign keys of c360's own are not checked again on rows written here: the
  * row they point at is locked by us at that moment (the wallet, the bank
  * transfer or the ticket's customer, or what is under their lock), and keys
- * never change. Others, by a DBA or of a ticket's type, are; but not those
- * that point at rows updated here, whose keys stay as they are.
+ * never change, whoever points at them. Others, by a DBA or of a ticket's
+ * type, are.
  */
 #include "postgres.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
+#include "access/nbtree.h"
 #include "access/relscan.h"
 #include "access/sysattr.h"
 #include "access/table.h"
@@ -34,6 +35,7 @@
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_am_d.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type_d.h"
@@ -60,6 +62,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "call.h"
 #include "compat.h"
 #include "storage.h"
 #include "version.h"
@@ -193,7 +196,7 @@ static const KnownIndex index_defs[C360_NINDEXES] = {
 	[C360_SCORE_BY_CUSTOMER] = {"customer_rfm_pkey", C360_SCORES, F_INT8EQ},
 };
 
-/* The foreign keys that need no check here; see the head of this file. */
+/* The foreign keys of rows written here that need no check; see the head of this file. */
 static const char *const own_foreign_keys[] = {
 	"balance_customer_info_customer_id_fkey",
 	"balance_history_differences_bank_transaction_id_fkey",
@@ -228,7 +231,7 @@ typedef struct TableInfo
 	AttrNumber	attnum[MAX_COLUMNS];
 	Bitmapset  *updated;		/* as RangeTblEntry.updatedCols */
 	List	   *defaulted;		/* attnums of other columns with a default or a domain */
-	List	   *own_triggers;	/* oids of those that need not fire: see find_own_triggers() */
+	List	   *own_triggers;	/* trigger oids of foreign keys that need no check */
 } TableInfo;
 
 static struct
@@ -244,8 +247,8 @@ static struct
 static uint64 invalidations = 0;
 
 /*
- * CHECK constraints and index predicates of a table, compiled, and what the
- * executor asks of an index to put an entry into it. To compile them for each
+ * CHECK constraints and index predicates of a table, compiled, what the
+ * executor asks of an index to put an entry into it, and a look at triggers. To compile them for each
  * call cost 40 % of a withdrawal, so simple ones are kept for the session:
  * those of columns, constants and built-in functions, which hold no state of
  * the query that runs them (see is_not_simple). c360's own are simple; if a
@@ -260,6 +263,8 @@ typedef struct Compiled
 	Oid		   *indexes;
 	IndexInfo **infos;			/* per index; NULL = not kept */
 	ExprState **predicates;		/* per index; NULL = none, or not kept */
+	bool		triggered;		/* row triggers may fire */
+	bool		foreign;		/* code that is not the server's own may run */
 } Compiled;
 
 static Compiled compiled[C360_NTABLES];
@@ -284,14 +289,20 @@ typedef struct Waiting
 	TupleTableSlot *slots[MOST_WAITING];
 } Waiting;
 
+/* What may happen to a row while it is inserted, or updated. */
+typedef struct Writing
+{
+	bool		fixed;			/* nothing computes columns */
+	bool		plain;			/* and no row trigger fires */
+} Writing;
+
 typedef struct OpenTable
 {
 	Relation	rel;			/* NULL until the table is needed */
 	ResultRelInfo *result;		/* made by the first write */
 	Compiled	expressions;
-	bool		fixed;			/* nothing computes columns while we write */
-	bool		plain;			/* and no row trigger fires */
-	bool		silent;			/* nor anybody's code while we write; indexes are b-trees */
+	Writing		insert;
+	Writing		update;
 	C360Row    *written;		/* the one row under construction */
 	Waiting    *waiting;		/* rows that are not written yet; NULL = never were any */
 } OpenTable;
@@ -442,20 +453,29 @@ find_columns(Relation rel, const KnownTable *def, TableInfo *info)
 	}
 }
 
-/* Whether no update of ours changes what foreign keys may point at. */
+/* Whether a foreign key that points here does so at columns that c360 changes. */
 static bool
-keys_stay(Relation rel, const TriggerDesc *triggers, const TableInfo *info)
+points_at_updated(Oid constraint, const TableInfo *info)
 {
-	return !triggers->trig_update_before_row &&
-		(info->updated == NULL ||
-		 !bms_overlap(info->updated, RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_KEY)));
+	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
+	bool		updated = false;
+	bool		isnull;
+	Datum		columns;
+
+	if (!HeapTupleIsValid(tuple))
+		return true;
+	columns = SysCacheGetAttr(CONSTROID, tuple, Anum_pg_constraint_confkey, &isnull);
+	for (int i = 0; !isnull && i < ARR_DIMS(DatumGetArrayTypeP(columns))[0]; i++)
+		updated |= bms_is_member(((int16 *) ARR_DATA_PTR(DatumGetArrayTypeP(columns)))[i] -
+								 FirstLowInvalidHeapAttributeNumber, info->updated);
+	ReleaseSysCache(tuple);
+	return updated;
 }
 
 static bool
-is_own_trigger(const Trigger *trigger)
+is_own_foreign_key(Oid constraint)
 {
-	char	   *name = OidIsValid(trigger->tgconstraint) && trigger->tgisinternal ?
-		get_constraint_name(trigger->tgconstraint) : NULL;
+	const char *name = get_constraint_name(constraint);
 
 	for (size_t i = 0; name != NULL && i < lengthof(own_foreign_keys); i++)
 		if (strcmp(name, own_foreign_keys[i]) == 0)
@@ -473,9 +493,12 @@ find_own_triggers(Relation rel, TableInfo *info)
 	{
 		Trigger    *trigger = &triggers->triggers[i];
 
-		if (is_own_trigger(trigger) ||
-			(RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_PK &&
-			 keys_stay(rel, triggers, info)))
+		if (!trigger->tgisinternal || !OidIsValid(trigger->tgconstraint))
+			continue;
+		/* a BEFORE trigger might change a key */
+		if (RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_PK ?
+			!triggers->trig_update_before_row && !points_at_updated(trigger->tgconstraint, info) :
+			is_own_foreign_key(trigger->tgconstraint))
 			info->own_triggers = lappend_oid(info->own_triggers, trigger->tgoid);
 	}
 }
@@ -507,16 +530,28 @@ find_table(Oid schema, const KnownTable *def, TableInfo *info)
 	table_close(rel, AccessShareLock);
 }
 
+/* Whether a b-tree compares by functions of the server. */
+static bool
+has_own_order(Relation index)
+{
+	for (int i = 1; i <= IndexRelationGetNumberOfKeyAttributes(index); i++)
+		if (index_getprocid(index, i, BTORDER_PROC) >= FirstNormalObjectId)
+			return false;
+	return true;
+}
+
 static void
-check_entries(const KnownIndex *def, Oid relid)
+check_index(const KnownIndex *def, Oid relid)
 {
 	Relation	index = index_open(relid, AccessShareLock);
 	int			n = 0;
 
-	while (n < index->rd_index->indnatts && def->entries[n] >= 0 &&
+	if (index->rd_rel->relam != BTREE_AM_OID || !has_own_order(index))
+		not_usable(psprintf("Index c360.%s is no b-tree in an order of the server's.", def->name));
+	while (def->entries != NULL && n < index->rd_index->indnatts && def->entries[n] >= 0 &&
 		   index->rd_index->indkey.values[n] == catalog.tables[def->table].attnum[def->entries[n]])
 		n++;
-	if (def->entries[n] >= 0 || n < index->rd_index->indnatts)
+	if (def->entries != NULL && (def->entries[n] >= 0 || n < index->rd_index->indnatts))
 		not_usable(psprintf("Index c360.%s is on other columns.", def->name));
 	index_close(index, AccessShareLock);
 }
@@ -532,8 +567,7 @@ find_index(Oid schema, C360Index index)
 		not_usable(psprintf("Index c360.%s is missing.", def->name));
 	if (!get_index_isvalid(catalog.indexes[index]))
 		not_usable(psprintf("Index c360.%s is not valid: REINDEX it.", def->name));
-	if (def->entries != NULL)
-		check_entries(def, catalog.indexes[index]);
+	check_index(def, catalog.indexes[index]);
 }
 
 static void
@@ -691,6 +725,7 @@ compile_predicates(Relation rel, Compiled *table)
 			table->predicates[i] = ExecInitQual((List *) predicate, NULL);
 		/* other kinds keep state of the insert in there */
 		if (index->rd_rel->relam == BTREE_AM_OID && !index->rd_index->indisexclusion &&
+			has_own_order(index) &&
 			!is_not_simple((Node *) RelationGetIndexExpressions(index), NULL) &&
 			(predicate == NULL || table->predicates[i] != NULL))
 		{
@@ -702,6 +737,38 @@ compile_predicates(Relation rel, Compiled *table)
 		}
 		index_close(index, AccessShareLock);
 	}
+}
+
+/* Whether a row trigger fires for what c360 does to this table. */
+static bool
+is_triggered(C360Table table, Relation rel)
+{
+	TriggerDesc *triggers = rel->trigdesc;
+	int16		what = TRIGGER_TYPE_INSERT;
+
+	if (table_defs[table].updated[0] >= 0)
+		what |= TRIGGER_TYPE_UPDATE;
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+		if (TRIGGER_FOR_ROW(triggers->triggers[i].tgtype) &&
+			(triggers->triggers[i].tgtype & what) != 0 &&
+			!list_member_oid(catalog.tables[table].own_triggers, triggers->triggers[i].tgoid))
+			return true;
+	return false;
+}
+
+/* What is not kept may be anybody's, and triggers are. */
+static bool
+is_foreign(Relation rel, const Compiled *table)
+{
+	TupleConstr *constraints = rel->rd_att->constr;
+
+	if (table->triggered || c360_has_generated(rel) ||
+		(constraints != NULL && constraints->num_check > 0 && table->checks == NULL))
+		return true;
+	for (int i = 0; i < table->nindexes; i++)
+		if (table->infos[i] == NULL)
+			return true;
+	return false;
 }
 
 /*
@@ -717,6 +784,7 @@ require_compiled(C360Table table, Relation rel)
 
 	if (kept->valid)
 		return kept;
+	c360_own_settings();		/* planning may run functions */
 	if (kept->context != NULL)
 		MemoryContextSetParent(kept->context, TopTransactionContext);
 	kept->context = NULL;
@@ -725,6 +793,8 @@ require_compiled(C360Table table, Relation rel)
 	old = MemoryContextSwitchTo(kept->context);
 	compile_checks(rel, kept);
 	compile_predicates(rel, kept);
+	kept->triggered = is_triggered(table, rel);
+	kept->foreign = is_foreign(rel, kept);
 	MemoryContextSwitchTo(old);
 	kept->valid = true;
 	return kept;
@@ -841,13 +911,17 @@ c360_store_refresh(C360Store *store)
 	return !IsolationUsesXactSnapshot() && (before == 0 || store->completions != before);
 }
 
-/* Locks stay until the transaction ends: its next call takes them again. */
+/*
+ * Locks stay until the transaction ends: its next call takes them again. What
+ * is left for the executor are tables that triggers led to.
+ */
 static void
 close_indexes(ResultRelInfo *result)
 {
 	for (int i = 0; i < result->ri_NumIndices; i++)
 		if (result->ri_IndexRelationDescs[i] != NULL)
 			c360_close_index(result->ri_IndexRelationDescs[i], result->ri_IndexRelationInfo[i]);
+	result->ri_NumIndices = 0;
 }
 
 static void
@@ -870,12 +944,12 @@ c360_store_close(C360Store *store)
 		if (store->idle[i] != NULL)
 			end_scan(store->idle[i]);
 	for (int i = 0; i < C360_NTABLES; i++)
-	{
 		if (store->tables[i].result != NULL)
 			close_indexes(store->tables[i].result);
+	ExecCloseResultRelations(estate);
+	for (int i = 0; i < C360_NTABLES; i++)
 		if (store->tables[i].rel != NULL)
 			table_close(store->tables[i].rel, NoLock);
-	}
 	PopActiveSnapshot();
 	if (!store->to_read)
 		CommandCounterIncrement();
@@ -1350,7 +1424,7 @@ c360_lock_key(C360Store *store, C360Row *row)
  * Writing
  */
 
-/* Takes those that need not fire out of this copy of trigdesc. */
+/* Takes own_triggers out of this copy of trigdesc. */
 static void
 skip_own_triggers(ResultRelInfo *result, List *own_triggers)
 {
@@ -1381,36 +1455,40 @@ skip_own_triggers(ResultRelInfo *result, List *own_triggers)
 	triggers->numtriggers = kept;
 }
 
-/*
- * What may happen to a row while it is written. Triggers of updates, such as
- * the ledger's guard, are nothing to a table that c360 only adds to.
- */
 static void
-look_at_triggers(OpenTable *open, bool updated)
+look_at_triggers(OpenTable *open)
 {
 	TriggerDesc *triggers = open->result->ri_TrigDesc;
-	bool		before = triggers != NULL &&
-		(triggers->trig_insert_before_row || (updated && triggers->trig_update_before_row));
-	bool		after = triggers != NULL &&
-		(triggers->trig_insert_after_row || (updated && triggers->trig_update_after_row));
+	bool		computed = c360_has_generated(open->rel);
 
-	open->fixed = !before && !c360_has_generated(open->rel);
-	open->plain = open->fixed && !after;
+	open->insert.fixed = !computed && !(triggers != NULL && triggers->trig_insert_before_row);
+	open->insert.plain = open->insert.fixed &&
+		!(triggers != NULL && triggers->trig_insert_after_row);
+	open->update.fixed = !computed && !(triggers != NULL && triggers->trig_update_before_row);
+	open->update.plain = open->update.fixed &&
+		!(triggers != NULL && triggers->trig_update_after_row);
 }
 
-/* Whether constraints, indexes and columns of the table are nobody's code, either. */
-static bool
-is_silent(OpenTable *open, C360Table table)
+/*
+ * InitResultRelInfo() copies the descriptions of all triggers, of which the
+ * ledger has a dozen: not for a table none of whose triggers fires.
+ */
+static ResultRelInfo *
+init_result(OpenTable *open, C360Table table)
 {
-	TupleConstr *constraints = open->rel->rd_att->constr;
+	ResultRelInfo *result = makeNode(ResultRelInfo);
 
-	if (!open->fixed || catalog.tables[table].defaulted != NIL ||
-		(constraints != NULL && constraints->num_check > 0 && open->expressions.checks == NULL))
-		return false;
-	for (int i = 0; i < open->expressions.nindexes; i++)
-		if (open->expressions.infos[i] == NULL)
-			return false;
-	return true;
+	if (open->expressions.triggered)
+	{
+		InitResultRelInfo(result, open->rel, table + 1, NULL, 0);
+		skip_own_triggers(result, catalog.tables[table].own_triggers);
+	}
+	else
+	{
+		result->ri_RangeTableIndex = table + 1;
+		result->ri_RelationDesc = open->rel;
+	}
+	return result;
 }
 
 /* Prepares a table for writing, without its indexes. */
@@ -1427,10 +1505,10 @@ writable(C360Store *store, C360Table table)
 	need_table(store, table);
 	if (table_defs[table].lockmode < RowExclusiveLock)
 		LockRelationOid(RelationGetRelid(open->rel), RowExclusiveLock);
-	result = makeNode(ResultRelInfo);
-	InitResultRelInfo(result, open->rel, table + 1, NULL, 0);
 	open->expressions = *require_compiled(table, open->rel);
-	skip_own_triggers(result, catalog.tables[table].own_triggers);
+	if (open->expressions.foreign)
+		c360_own_settings();
+	result = init_result(open, table);
 	c360_attach_checks(result, open->expressions.checks);
 	result->ri_NumIndices = open->expressions.nindexes;
 	result->ri_IndexRelationDescs = palloc0(sizeof(Relation) * open->expressions.nindexes);
@@ -1439,8 +1517,7 @@ writable(C360Store *store, C360Table table)
 	store->estate->es_opened_result_relations =
 		lappend(store->estate->es_opened_result_relations, result);
 	open->result = result;
-	look_at_triggers(open, table_defs[table].updated[0] >= 0);
-	open->silent = is_silent(open, table);
+	look_at_triggers(open);
 	MemoryContextSwitchTo(old);
 	return open;
 }
@@ -1465,7 +1542,7 @@ c360_lock_as_read(C360Store *store, C360Row *row)
  * left closed, unless a trigger or a generated column can still change that.
  */
 static void
-need_indexes(C360Store *store, OpenTable *open, TupleTableSlot *slot)
+need_indexes(C360Store *store, OpenTable *open, const Writing *writing, TupleTableSlot *slot)
 {
 	ExprContext *context = GetPerTupleExprContext(store->estate);
 
@@ -1475,7 +1552,7 @@ need_indexes(C360Store *store, OpenTable *open, TupleTableSlot *slot)
 		ExprState  *predicate = open->expressions.predicates[i];
 
 		if (open->result->ri_IndexRelationDescs[i] != NULL ||
-			(open->fixed && predicate != NULL && !ExecQual(predicate, context)))
+			(writing->fixed && predicate != NULL && !ExecQual(predicate, context)))
 			continue;
 		open->result->ri_IndexRelationDescs[i] = index_open(open->expressions.indexes[i],
 															RowExclusiveLock);
@@ -1529,6 +1606,7 @@ put_defaults(C360Row *row)
 	List	   *defaulted = list_copy(catalog.tables[row->table].defaulted);
 	ListCell   *cell;
 
+	c360_own_settings();
 	foreach(cell, defaulted)
 	{
 		int			attnum = lfirst_int(cell);
@@ -1603,7 +1681,7 @@ has_had(const IndexInfo *info, Bitmapset *updated)
 }
 
 /*
- * ExecInsertIndexTuples() for a silent table, whose indexes are plain b-trees;
+ * ExecInsertIndexTuples() where all indexes are b-trees and nobody's code runs;
  * updated NULL: of a new row. A unique index that has had the row is not asked
  * whether somebody else has its key: the entry of the version before, which
  * is locked, has kept others off. Nor is the b-tree told that the row has been
@@ -1655,7 +1733,7 @@ write_waiting(C360Store *store, C360Table table)
 	for (int i = 0; i < waiting->count; i++)
 	{
 		ResetPerTupleExprContext(store->estate);
-		need_indexes(store, open, waiting->slots[i]);
+		need_indexes(store, open, &open->insert, waiting->slots[i]);
 		add_entries(store, open, waiting->slots[i], NULL);
 		ExecClearTuple(waiting->slots[i]);
 	}
@@ -1688,7 +1766,7 @@ c360_store_expect_many(C360Store *store, bool many)
 static bool
 may_wait(C360Store *store, OpenTable *open, C360Table table)
 {
-	return store->many && open->plain && open->silent && table_defs[table].updated[0] < 0;
+	return store->many && !open->expressions.foreign && table_defs[table].updated[0] < 0;
 }
 
 static TupleTableSlot *
@@ -1733,7 +1811,7 @@ about_to_write(C360Store *store, C360Row *row)
 {
 	OpenTable  *open = writable(store, row->table);
 
-	if (!open->silent)
+	if (open->expressions.foreign)
 		c360_store_write(store);
 	return open;
 }
@@ -1751,7 +1829,7 @@ c360_insert(C360Store *store, C360Row *row)
 		MemoryContextSwitchTo(old);
 		return;
 	}
-	need_indexes(store, open, row->slot);
+	need_indexes(store, open, &open->insert, row->slot);
 	c360_forget_generated(open->result);
 	ExecSimpleRelationInsert(open->result, store->estate, row->slot);
 	MemoryContextSwitchTo(old);
@@ -1835,7 +1913,7 @@ c360_insert_unless_taken(C360Store *store, C360Row *row, C360Index key, C360Inde
 		ExecComputeStoredGenerated(open->result, store->estate, row->slot, CMD_INSERT);
 	if (open->rel->rd_att->constr)
 		ExecConstraints(open->result, row->slot, store->estate);
-	need_indexes(store, open, row->slot);
+	need_indexes(store, open, &open->insert, row->slot);
 	inserted = insert_speculatively(store, open, row->slot,
 									lappend_oid(list_make1_oid(catalog.indexes[key]),
 												catalog.indexes[other_key]));
@@ -1859,8 +1937,8 @@ update_plain(C360Store *store, OpenTable *open, C360Row *stored, C360Row *row)
 							   store->estate->es_snapshot);
 	if (needed != C360_NO_INDEXES)
 	{
-		need_indexes(store, open, row->slot);
-		if (open->silent)
+		need_indexes(store, open, &open->update, row->slot);
+		if (!open->expressions.foreign)
 			add_entries(store, open, row->slot, catalog.tables[row->table].updated);
 		else
 			c360_insert_index_entries(open->result, row->slot, store->estate, needed);
@@ -1874,11 +1952,11 @@ c360_update(C360Store *store, C360Row *stored, C360Row *row)
 	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 
 	ExecStoreVirtualTuple(row->slot);
-	if (open->plain)
+	if (open->update.plain)
 		update_plain(store, open, stored, row);
 	else
 	{
-		need_indexes(store, open, row->slot);
+		need_indexes(store, open, &open->update, row->slot);
 		c360_forget_generated(open->result);
 		EvalPlanQualSetSlot(&store->recheck, stored->slot);
 		ExecSimpleRelationUpdate(open->result, store->estate, &store->recheck, stored->slot,

@@ -441,7 +441,8 @@ SQL
     for log in alone beside; do
         cat "$dir"/$log.* | awk '{if ($3 > m) m = $3} END {print m / 1000}' >"$dir/wait_$log"
     done
-    # 1 % of the wallets get a row each
+    # 1 % of the wallets get a row each; what the other client wrote is looked at before
+    sql -c 'SELECT count(*) FROM c360_scan_fraud()' >/dev/null
     for round in $(seq "$rounds"); do
         sql <<SQL | tail -n 1 >>"$dir/new"
 SELECT count(c360_deposit('08' || lpad((600000 + i * 100)::text, 8, '0'), 1000)) FROM generate_series(1, greatest($fraud_rows / 1000, 500)) i;

@@ -536,6 +536,78 @@ CREATE TABLE shop.receipts (transaction_id bigint PRIMARY KEY REFERENCES c360.wa
 SELECT is(pg_temp.failure($$INSERT INTO shop.receipts SELECT transaction_id FROM c360_deposit('0909000001', 1)$$), 'none',
           'a table of the shop points at the ledger');
 ROLLBACK TO clean;
+-- at a column that c360 changes, and at one that it does not
+ALTER TABLE c360.virtual_credits ADD UNIQUE (id, status);
+CREATE TABLE shop.pledges (credit bigint REFERENCES c360.virtual_credits, status text NOT NULL DEFAULT 'ACTIVE',
+    FOREIGN KEY (credit, status) REFERENCES c360.virtual_credits (id, status));
+SELECT c360_issue_credit('0909000003', 3) \g /dev/null
+INSERT INTO shop.pledges SELECT id FROM c360.virtual_credits WHERE customer_id = shop.customer('0909000003');
+SELECT is(pg_temp.failure($$SELECT c360_withdraw('0909000003', 2)$$), 'none', 'a table of the shop points at a lot');
+SELECT is(pg_temp.failure($$SELECT c360_withdraw('0909000003', 1)$$), '23503', 'a status that it points at stays');
+SELECT is(pg_temp.wallet('0909000003'), '0 + 1, available 1', 'what that refused changed nothing');
+ALTER TABLE shop.pledges DROP CONSTRAINT pledges_credit_status_fkey,
+    ADD FOREIGN KEY (credit, status) REFERENCES c360.virtual_credits (id, status) ON UPDATE CASCADE;
+SELECT is(pg_temp.failure($$SELECT c360_withdraw('0909000003', 1)$$), 'none', 'or goes along');
+SELECT is((SELECT status FROM shop.pledges), 'USED', 'with the lot');
+ROLLBACK TO clean;
+
+-- Whatever of the shop's runs, finds names as every caller does -------------
+
+-- watched: this ran at all; guarded: and with that search_path
+CREATE FUNCTION shop.looks() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_catalog.current_setting('shop.mode', true) OPERATOR(pg_catalog.=) 'watched' THEN
+        RAISE SQLSTATE 'SH001';
+    ELSIF pg_catalog.current_setting('shop.mode', true) OPERATOR(pg_catalog.=) 'guarded'
+       AND pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.<>) 'pg_catalog, pg_temp' THEN
+        RAISE SQLSTATE 'SH002' USING MESSAGE = pg_catalog.current_setting('search_path');
+    END IF;
+    RETURN true;
+END $$;
+CREATE FUNCTION shop.looks_at(bigint) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN shop.looks();
+END $$;
+CREATE FUNCTION shop.compares(bigint, bigint) RETURNS integer IMMUTABLE LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM shop.looks();
+    RETURN pg_catalog.btint8cmp($1, $2);
+END $$;
+CREATE OPERATOR CLASS shop.order FOR TYPE bigint USING btree AS
+    OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 shop.compares(bigint, bigint);
+CREATE FUNCTION shop.looks_on() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM shop.looks();
+    RETURN NEW;
+END $$;
+-- With this added to a table, does it run, and what comes of a day, whose caller has a search_path of his own?
+CREATE FUNCTION shop.seen(addition text, name text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    answer text;
+BEGIN
+    EXECUTE format(addition, name, (SELECT attname FROM pg_attribute
+                                    WHERE attrelid = format('c360.%I', name)::regclass AND attnum = 1));
+    PERFORM set_config('search_path', 'shop, public', true);
+    PERFORM set_config('shop.mode', 'watched', true);
+    answer := pg_temp.failure('SELECT shop.day(''0912000001'')');
+    PERFORM set_config('shop.mode', 'guarded', true);
+    answer := answer || ' ' || pg_temp.failure('SELECT shop.day(''0912000001'')') || ' ' || current_setting('search_path');
+    RAISE EXCEPTION USING ERRCODE = 'SH000', MESSAGE = answer;
+EXCEPTION WHEN SQLSTATE 'SH000' THEN
+    RETURN sqlerrm;
+END $$;
+SELECT is(shop.seen(addition, name), 'SH001 none shop, public', format('%s of %s', kind, name))
+FROM shop.tables, (VALUES
+    ('a BEFORE trigger', 'CREATE TRIGGER looks BEFORE INSERT ON c360.%1$I FOR EACH ROW EXECUTE FUNCTION shop.looks_on()'),
+    ('an AFTER trigger', 'CREATE TRIGGER looks AFTER INSERT ON c360.%1$I FOR EACH ROW EXECUTE FUNCTION shop.looks_on()'),
+    ('a CHECK', 'ALTER TABLE c360.%1$I ADD CHECK (shop.looks_at(%2$I)) NOT VALID'),
+    ('a default', 'ALTER TABLE c360.%1$I ADD looked boolean; ALTER TABLE c360.%1$I ALTER looked SET DEFAULT shop.looks()'),
+    ('a generated column', 'ALTER TABLE c360.%1$I ADD looked boolean GENERATED ALWAYS AS (shop.looks_at(%2$I)) STORED'),
+    ('the expression of an index', 'CREATE INDEX ON c360.%1$I (shop.looks_at(%2$I))'),
+    ('the predicate of an index', 'CREATE INDEX ON c360.%1$I (%2$I) WHERE shop.looks_at(%2$I)'),
+    ('the order of an index', 'CREATE INDEX ON c360.%1$I (%2$I shop.order)')) AS t (kind, addition)
+ORDER BY name, kind;
+ROLLBACK TO clean;
 
 -- c360's own foreign keys hold against others.
 SELECT is(pg_temp.failure(format('DELETE FROM c360.%I', name)), '23503', 'rows of ' || name || ' that are needed stay')
@@ -648,7 +720,8 @@ SELECT is(shop.without(change), '55000 / Run SELECT c360_install();', change) FR
 SELECT matches(shop.without(change), '^55000 / .*\mkeep\M', change) FROM unnest(ARRAY[
     'ALTER TABLE c360.wallet_transactions RENAME COLUMN source TO origin',
     'ALTER TABLE c360.customer_activities ALTER session_user_name TYPE varchar(50)',
-    'ALTER INDEX c360.virtual_credits_fifo_idx RENAME TO fifo', 'DROP INDEX c360.wallet_transactions_idempotency_key_key',
+    'ALTER INDEX c360.virtual_credits_fifo_idx RENAME TO fifo',
+    'DROP INDEX c360.virtual_credits_fifo_idx; CREATE INDEX virtual_credits_fifo_idx ON c360.virtual_credits USING hash (customer_id)', 'DROP INDEX c360.wallet_transactions_idempotency_key_key',
     'ALTER TABLE c360.virtual_credits ALTER id DROP IDENTITY',
     'CREATE TABLE shop.child () INHERITS (c360.customer_wallets)']) AS change;
 SELECT is(pg_temp.failure($$SELECT c360_deposit('0901000001', 1)$$), 'none', 'all is well again');

@@ -11,7 +11,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION pgtap;
 CREATE EXTENSION c360;
 SELECT c360_install() \g /dev/null
-SELECT plan(5);
+SELECT plan(7);
 
 CREATE TABLE counted (what text PRIMARY KEY, updates bigint, hot bigint);
 -- Calls in transactions of their own. The counters of a backend are its own
@@ -43,6 +43,29 @@ SELECT is_empty($$SELECT i.indexrelid::regclass FROM pg_index i WHERE i.indrelid
 SELECT ok((SELECT reloptions @> '{fillfactor=70}' FROM pg_class WHERE oid = 'c360.customer_wallets'::regclass),
           'pages of wallets have room');
 SELECT is_empty('SELECT * FROM c360_verify_wallets()', 'the books are sound');
+
+-- A withdrawal opens what it writes and nothing else: no index of keys that it
+-- does not have, and none of those of a lot that stays ACTIVE.
+CREATE FUNCTION locked(call text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE call;
+    RETURN (SELECT string_agg(DISTINCT relation::regclass::text, ' ' ORDER BY relation::regclass::text) FROM pg_locks
+            WHERE pid = pg_backend_pid() AND locktype = 'relation' AND relation::regclass::text LIKE 'c360.%');
+END $$;
+SELECT c360_issue_credit('0901000051', 10), c360_deposit('0901000052', 10), c360_withdraw('0901000051', 1),
+       c360_withdraw('0901000052', 1) \g /dev/null
+SELECT replace(locked($$SELECT c360_withdraw('0901000052', 1)$$), 'c360.', '') AS real,
+       replace(locked($$SELECT c360_withdraw('0901000051', 1)$$), 'c360.', '') AS credit \gset
+SELECT is(:'real'::text, 'customer_activities customer_activities_customer_id_id_idx customer_activities_id_seq'
+    ' customer_activities_pkey customer_activities_xact_id_idx customer_wallets customer_wallets_pkey customers'
+    ' customers_phone_prefix_idx wallet_transactions wallet_transactions_created_at_idx'
+    ' wallet_transactions_customer_id_created_at_id_idx wallet_transactions_id_seq wallet_transactions_pkey',
+    'tables and indexes of a withdrawal of real money');
+SELECT is(:'credit'::text, 'customer_activities customer_activities_customer_id_id_idx customer_activities_id_seq'
+    ' customer_activities_pkey customer_activities_xact_id_idx customer_wallets customer_wallets_pkey customers'
+    ' customers_phone_prefix_idx virtual_credit_uses virtual_credit_uses_pkey virtual_credits virtual_credits_fifo_idx'
+    ' wallet_transactions wallet_transactions_created_at_idx wallet_transactions_customer_id_created_at_id_idx'
+    ' wallet_transactions_id_seq wallet_transactions_pkey', 'tables and indexes of a withdrawal of credit');
 SELECT * FROM finish();
 \connect :home
 DROP DATABASE :"own";
