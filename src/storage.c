@@ -1698,8 +1698,6 @@ add_entries(C360Store *store, OpenTable *open, TupleTableSlot *slot, Bitmapset *
 	{
 		Relation	index = open->result->ri_IndexRelationDescs[i];
 		IndexInfo  *info = open->result->ri_IndexRelationInfo[i];
-		bool		asked = info != NULL && info->ii_Unique &&
-			(updated == NULL || !has_had(info, updated));
 		Datum		values[INDEX_MAX_KEYS];
 		bool		nulls[INDEX_MAX_KEYS];
 
@@ -1708,7 +1706,8 @@ add_entries(C360Store *store, OpenTable *open, TupleTableSlot *slot, Bitmapset *
 			continue;
 		FormIndexDatum(info, slot, store->estate, values, nulls);
 		(void) index_insert(index, values, nulls, &slot->tts_tid, open->rel,
-							asked ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
+							info->ii_Unique && (updated == NULL || !has_had(info, updated)) ?
+							UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
 	}
 }
 
