@@ -10,6 +10,7 @@
 #   CUSTOMERS=1000000       of the shop, with three times as many orders and as many tickets;
 #                           and how many customers parts of phones are looked for among
 #   RFM_CUSTOMERS=1000000 RFM_ORDERS=10000000   whom the part rfm scores
+#   RFM_ALTER='ALTER TABLE …; …'   statements before it is measured, to try other tables and indexes
 #   FRAUD_ROWS=10000000     rows that a fraud scan reads
 set -eu
 cd "$(dirname "$0")"
@@ -538,6 +539,7 @@ measure_rfm() {
     rfm -v customers="$rfm_customers" -v orders="$rfm_orders" -f rfm_load.sql >/dev/null
     row "first refresh of $rfm_customers customers with $rfm_orders orders: everything is new" \
         "$(took 'SELECT c360_refresh_rfm()') s" ""
+    rfm <<<"${RFM_ALTER:-}" >/dev/null
     rfm -v touched=$((rfm_customers / 100)) -v sample=$((rfm_customers / 50)) -f rfm.sql 2>/dev/null >"$dir/times"
     row "full refresh of a new day, $(value changed | cut -d. -f1) rows and $(value 'new tiers' | cut -d. -f1) tiers change: $(value full) s, against GROUP BY ($(value group) s) and UPDATE of the same rows ($(value update) s) and tiers ($(value 'update tiers') s)" \
         "$(awk -v f="$(value full)" -v g="$(value group)" -v u="$(value update)" -v t="$(value 'update tiers')" 'BEGIN {printf "%.2f", f / (g + u + t)}') ×" "≤ 1.3 ×"
@@ -546,6 +548,11 @@ measure_rfm() {
     row "full refresh that changes nothing against GROUP BY alone" "$(ratio "$(value 'full, nothing changes')" "$(value group)") ×" ""
     row "incremental, $(value examined | cut -d. -f1) customers of this month with new or changed orders, $(value 'tiers of incremental' | cut -d. -f1) new tiers: $(value incremental) s, against full" \
         "$(ratio "$(value incremental)" "$(value full)")" "≤ 0.05"
+    row "WAL of both, after a checkpoint" "$(value 'WAL of full' | cut -d. -f1) MB, $(value 'WAL of incremental' | cut -d. -f1) MB" ""
+    row "incremental against a SELECT of what they are scored by ($(value 'read touched') s), the same $(value 'scores of incremental' | cut -d. -f1) UPDATEs of scores ($(value 'update touched') s) and of tiers ($(value 'update touched tiers') s), and the INSERTs of history and events ($(value 'insert touched') s, $(value 'insert touched events') s)" \
+        "$(awk -v i="$(value incremental)" -v r="$(value 'read touched')" -v u="$(value 'update touched')" -v t="$(value 'update touched tiers')" -v h="$(value 'insert touched')" -v e="$(value 'insert touched events')" 'BEGIN {printf "%.2f", i / (r + u + t + h + e)}') ×" ""
+    row "floor of the incremental: these statements with nothing but primary keys (UPDATEs $(value 'update touched, bare') s and $(value 'update touched tiers, bare') s), against full" \
+        "$(awk -v f="$(value full)" -v r="$(value 'read touched')" -v u="$(value 'update touched, bare')" -v t="$(value 'update touched tiers, bare')" -v h="$(value 'insert touched')" -v e="$(value 'insert touched events')" 'BEGIN {printf "%.2f", (r + u + t + h + e) / f}')" ""
     row "as many customers at random, nearly all of whom change their tier: $(value 'at random') s, against full" \
         "$(ratio "$(value 'at random')" "$(value full)")" ""
     row "incremental of the next day, $(value due | cut -d. -f1) customers due: $(value 'incremental, a day later') s, against full" \
