@@ -191,7 +191,7 @@ store_transfer(C360Store *store, const C360Payload *payload, C360Transfer *trans
 
 /* Another amount, direction or content is kept for whoever looks into it. */
 static void
-keep_difference(const C360Payload *payload)
+keep_difference(C360Store *store, const C360Payload *payload)
 {
 	static C360Query keep = {
 		"INSERT INTO c360.balance_history_differences (bank_transaction_id, raw_data)"
@@ -212,6 +212,7 @@ keep_difference(const C360Payload *payload)
 	values[2] = Int64GetDatum(payload->transfer_amount);
 	values[3] = payload->content == NULL ? (Datum) 0 : CStringGetTextDatum(payload->content);
 	values[4] = CStringGetTextDatum(payload->transfer_type);
+	c360_store_write(store);
 	SPI_connect();
 	c360_query(&keep, values, nulls);
 	SPI_finish();
@@ -260,7 +261,7 @@ answer_duplicate(C360Store *store, const C360Payload *payload, C360BankResult *r
 		result->transaction_id = found != NULL ? c360_get_int64(found, LEDGER_id) : 0;
 	}
 	if (!is_erased(row) && differs(row, payload))
-		keep_difference(payload);
+		keep_difference(store, payload);
 	return true;
 }
 
@@ -322,6 +323,8 @@ take_in(void *arg)
 	Batch	   *batch = arg;
 	C360Store  *store = c360_store_open();
 
+	if (batch->count > 1)
+		c360_store_expect_many(store, true);
 	for (int i = 0; i < batch->count; i++)
 	{
 		if (batch->items[i].error != NULL)

@@ -139,7 +139,7 @@ lock_payee(C360Store *store, const char *phone, const char *name, C360BankResult
  */
 
 static void
-open_match(int64 bank_transaction_id, Jsonb *candidates)
+open_match(C360Store *store, int64 bank_transaction_id, Jsonb *candidates)
 {
 	static C360Query insert = {
 		"INSERT INTO c360.pending_customer_matches (bank_transaction_id, candidates)"
@@ -148,6 +148,7 @@ open_match(int64 bank_transaction_id, Jsonb *candidates)
 	};
 	Datum		values[2];
 
+	c360_store_write(store);
 	SPI_connect();
 	values[0] = Int64GetDatum(bank_transaction_id);
 	values[1] = JsonbPGetDatum(candidates);
@@ -215,7 +216,7 @@ c360_follow_decision(C360Store *store, const C360Transfer *transfer,
 	}
 	else if (strcmp(decision->outcome, "pending") == 0)
 	{
-		open_match(transfer->id, decision->seen);
+		open_match(store, transfer->id, decision->seen);
 		c360_bank_announce(store, transfer, result, "bank.pending", NULL, NULL);
 	}
 }

@@ -139,6 +139,7 @@ c360_customer_create(C360Store *store, const char *phone, const char *name,
 	for (int tries = 0; id == 0; tries++)
 	{
 		c360_check_tries(tries);
+		c360_store_write(store);
 		id = insert_customer(phone, name, source);
 		c360_store_refresh(store);
 		*created = id != 0;

@@ -188,7 +188,6 @@ restore_expired(C360Store *store, const Flag *flag)
 	if (movement.parts != NIL)
 		c360_post(wallet, &movement);
 	c360_wallet_save(wallet);
-	c360_row_done(wallet->row);
 	c360_store_refresh(store);
 }
 

@@ -32,6 +32,9 @@
 #include "ledger.h"
 #include "query.h"
 
+/* Uses of lots that are worth being written by page. */
+#define MANY_LOTS 8
+
 /* What a ledger type does to the wallet's totals, and its event. */
 typedef struct TypeDef
 {
@@ -154,6 +157,7 @@ create_wallet(C360Store *store, int64 customer_id)
 	};
 	Datum		values[1] = {Int64GetDatum(customer_id)};
 
+	c360_store_write(store);
 	SPI_connect();
 	c360_query(&insert, values, NULL);
 	SPI_finish();
@@ -318,7 +322,7 @@ c360_wallet_available(C360Wallet *wallet)
 	return add(wallet->balance, usable);
 }
 
-/* Writes the wallet as it stands after the call's movements. */
+/* Writes the wallet as it stands after the call's movements, and lets go of its row. */
 void
 c360_wallet_save(C360Wallet *wallet)
 {
@@ -337,6 +341,7 @@ c360_wallet_save(C360Wallet *wallet)
 	else if (c360_is_null(wallet->row, WALLET_frozen_at))
 		c360_put_time(row, WALLET_frozen_at, wallet->now);
 	c360_update(wallet->store, wallet->row, row);
+	c360_row_done(wallet->row);
 }
 
 /*
@@ -420,8 +425,11 @@ write_ledger(C360Wallet *wallet, const C360Movement *movement, const TypeDef *de
 static void
 write_uses(C360Wallet *wallet, const C360Movement *movement)
 {
+	bool		many = list_length(movement->parts) >= MANY_LOTS;
 	ListCell   *cell;
 
+	if (many)
+		c360_store_expect_many(wallet->store, true);
 	foreach(cell, movement->parts)
 	{
 		C360LotPart *part = lfirst(cell);
@@ -434,6 +442,8 @@ write_uses(C360Wallet *wallet, const C360Movement *movement)
 		c360_put_time(row, USE_expires_at, part->expires_at);
 		c360_insert(wallet->store, row);
 	}
+	if (many)
+		c360_store_expect_many(wallet->store, false);
 }
 
 static void

@@ -112,6 +112,8 @@ c360_lots_begin(C360Lots *lots, C360Wallet *wallet, int64 max_lots)
 void
 c360_lots_end(C360Lots *lots)
 {
+	if (lots->next != NULL)
+		c360_row_done(lots->next);
 	if (lots->scan != NULL)
 		c360_scan_end(lots->scan);
 	if (lots->expired_count > 0)
@@ -237,7 +239,8 @@ expire_wallet(C360Store *store, int64 customer_id, Expiry *expiry)
 	expiry->amount += lots.expired_amount;
 	if (lots.expired_count > 0)
 		c360_wallet_save(wallet);
-	c360_row_done(wallet->row);
+	else
+		c360_row_done(wallet->row);
 }
 
 /* Some wallets, and what expiring them adds to. */
@@ -257,6 +260,7 @@ expire_chunk(void *arg)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	C360Store  *store = c360_store_open();
 
+	c360_store_expect_many(store, true);
 	for (int i = 0; i < chunk->ncustomers && chunk->expiry->count < chunk->expiry->max_lots; i++)
 		expire_wallet(store, chunk->customers[i], chunk->expiry);
 	c360_store_close(store);

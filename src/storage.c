@@ -69,6 +69,9 @@
 
 #define MAX_COLUMNS 24
 
+/* Rows of a table that wait to be written together. */
+#define MOST_WAITING 100
+
 /* Pages of the visibility map that a scan keeps; each is for some 250 MB of rows. */
 #define MAP_PAGES		16
 #define ROW_PAGES_OF_MAP_PAGE \
@@ -273,6 +276,19 @@ struct C360Row
 	TupleTableSlot *slot;
 };
 
+/*
+ * Rows that are written by page when they are many: heap_multi_insert() makes
+ * one WAL record of them instead of one each. All count as written by the
+ * command of the first, so that none is missing after a refresh.
+ */
+typedef struct Waiting
+{
+	int			count;
+	CommandId	command;
+	SubTransactionId owner;
+	TupleTableSlot *slots[MOST_WAITING];
+} Waiting;
+
 /* What may happen to a row while it is inserted, or updated. */
 typedef struct Writing
 {
@@ -288,15 +304,18 @@ typedef struct OpenTable
 	Writing		insert;
 	Writing		update;
 	C360Row    *written;		/* the one row under construction */
+	Waiting    *waiting;		/* rows that are not written yet; NULL = never were any */
 } OpenTable;
 
 struct C360Store
 {
 	bool		to_read;		/* nothing will be written; works on a standby */
+	bool		many;			/* rows will be: see c360_store_expect_many() */
 	EState	   *estate;
 	EPQState	recheck;
 	uint64		completions;	/* transactions that had ended at our snapshot */
 	OpenTable	tables[C360_NTABLES];
+	C360Scan   *idle[C360_NINDEXES];	/* ended, for the next one, if many is true */
 };
 
 struct C360Scan
@@ -476,8 +495,9 @@ find_own_triggers(Relation rel, TableInfo *info)
 
 		if (!trigger->tgisinternal || !OidIsValid(trigger->tgconstraint))
 			continue;
+		/* a BEFORE trigger might change a key */
 		if (RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_PK ?
-			!points_at_updated(trigger->tgconstraint, info) :
+			!triggers->trig_update_before_row && !points_at_updated(trigger->tgconstraint, info) :
 			is_own_foreign_key(trigger->tgconstraint))
 			info->own_triggers = lappend_oid(info->own_triggers, trigger->tgoid);
 	}
@@ -704,7 +724,8 @@ compile_predicates(Relation rel, Compiled *table)
 		if (predicate != NULL && !is_not_simple((Node *) predicate, NULL))
 			table->predicates[i] = ExecInitQual((List *) predicate, NULL);
 		/* other kinds keep state of the insert in there */
-		if (index->rd_rel->relam == BTREE_AM_OID && has_own_order(index) &&
+		if (index->rd_rel->relam == BTREE_AM_OID && !index->rd_index->indisexclusion &&
+			has_own_order(index) &&
 			!is_not_simple((Node *) RelationGetIndexExpressions(index), NULL) &&
 			(predicate == NULL || table->predicates[i] != NULL))
 		{
@@ -903,14 +924,25 @@ close_indexes(ResultRelInfo *result)
 	result->ri_NumIndices = 0;
 }
 
+static void
+end_scan(C360Scan *scan)
+{
+	index_endscan(scan->desc);
+	index_close(scan->index, NoLock);
+}
+
 void
 c360_store_close(C360Store *store)
 {
 	EState	   *estate = store->estate;
 
+	c360_store_write(store);
 	AfterTriggerEndQuery(estate);
 	EvalPlanQualEnd(&store->recheck);
 	ExecResetTupleTable(estate->es_tupleTable, false);
+	for (int i = 0; i < C360_NINDEXES; i++)
+		if (store->idle[i] != NULL)
+			end_scan(store->idle[i]);
 	for (int i = 0; i < C360_NTABLES; i++)
 		if (store->tables[i].result != NULL)
 			close_indexes(store->tables[i].result);
@@ -937,14 +969,33 @@ init_row(C360Row *row, C360Store *store, C360Table table, const TupleTableSlotOp
 								   RelationGetDescr(need_table(store, table)), ops);
 }
 
+/* One that was ended, if nobody has a row of it any more. */
+static C360Scan *
+idle_scan(C360Store *store, C360Index index, int nkeys)
+{
+	C360Scan   *scan = store->idle[index];
+
+	if (scan == NULL || scan->desc->numberOfKeys != nkeys || !TTS_EMPTY(scan->row.slot))
+		return NULL;
+	store->idle[index] = NULL;
+	scan->desc->xs_snapshot = store->estate->es_snapshot;
+	return scan;
+}
+
 static C360Scan *
 begin_scan(C360Store *store, C360Index index, int nkeys)
 {
 	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 	C360Table	table = index_defs[index].table;
 	Relation	rel = need_table(store, table);
-	C360Scan   *scan = palloc0(sizeof(*scan));
+	C360Scan   *scan = idle_scan(store, index, nkeys);
 
+	if (scan != NULL)
+	{
+		MemoryContextSwitchTo(old);
+		return scan;
+	}
+	scan = palloc0(sizeof(*scan));
 	scan->store = store;
 	scan->number = index;
 	scan->index = index_open(catalog.indexes[index], AccessShareLock);
@@ -954,11 +1005,14 @@ begin_scan(C360Store *store, C360Index index, int nkeys)
 	return scan;
 }
 
+static void write_waiting(C360Store *store, C360Table table);
+
 static void
 rescan(C360Scan *scan, ScanKey keys, int nkeys)
 {
 	MemoryContext old = MemoryContextSwitchTo(scan->store->estate->es_query_cxt);
 
+	write_waiting(scan->store, scan->row.table);
 	scan->ended = false;
 	index_rescan(scan->desc, keys, nkeys, NULL, 0);
 	MemoryContextSwitchTo(old);
@@ -1146,8 +1200,11 @@ c360_scan_next(C360Scan *scan)
 	MemoryContext old = MemoryContextSwitchTo(scan->store->estate->es_query_cxt);
 
 	CHECK_FOR_INTERRUPTS();
-	if (!scan->ended)
-		scan->ended = !index_getnext_slot(scan->desc, ForwardScanDirection, scan->row.slot);
+	if (!scan->ended && !index_getnext_slot(scan->desc, ForwardScanDirection, scan->row.slot))
+	{
+		ExecClearTuple(scan->row.slot);
+		scan->ended = true;
+	}
 	MemoryContextSwitchTo(old);
 	return scan->ended ? NULL : &scan->row;
 }
@@ -1211,14 +1268,22 @@ c360_entries_are_cheap(C360Store *store, C360Index index)
 	return RelationGetNumberOfBlocks(rel) - visible <= NBuffers / 4;
 }
 
+/* If there will be many, it waits for the next one, without its pins. */
 void
 c360_scan_end(C360Scan *scan)
 {
+	C360Store  *store = scan->store;
+
 	for (int i = 0; i < MAP_PAGES; i++)
 		if (BufferIsValid(scan->map[i]))
 			ReleaseBuffer(scan->map[i]);
-	index_endscan(scan->desc);
-	index_close(scan->index, NoLock);
+	if (store->many && store->idle[scan->number] == NULL && !scan->desc->xs_want_itup)
+	{
+		index_rescan(scan->desc, NULL, scan->desc->numberOfKeys, NULL, 0);
+		store->idle[scan->number] = scan;
+	}
+	else
+		end_scan(scan);
 }
 
 /* The first row with this key, or NULL; it stays good. */
@@ -1563,6 +1628,8 @@ c360_row_new(C360Store *store, C360Table table)
 	C360Row    *row = blank_row(store, table);
 
 	/* blank_row() opened the table, so that the catalog holds */
+	if (catalog.tables[table].defaulted != NIL)
+		c360_store_write(store);
 	memset(row->slot->tts_isnull, true, row->slot->tts_tupleDescriptor->natts);
 	memset(row->slot->tts_values, 0, row->slot->tts_tupleDescriptor->natts * sizeof(Datum));
 	if (catalog.tables[table].defaulted != NIL)
@@ -1601,13 +1668,166 @@ require_written(C360Row *row)
 	ResetPerTupleExprContext(row->store->estate);
 }
 
+/* Whether the index has had this row before, since these columns are all that changed. */
+static bool
+has_had(const IndexInfo *info, Bitmapset *updated)
+{
+	if (info->ii_Predicate != NIL || info->ii_Expressions != NIL)
+		return false;
+	for (int i = 0; i < info->ii_NumIndexKeyAttrs; i++)
+		if (bms_is_member(info->ii_IndexAttrNumbers[i] - FirstLowInvalidHeapAttributeNumber, updated))
+			return false;
+	return true;
+}
+
+/*
+ * ExecInsertIndexTuples() where all indexes are b-trees and nobody's code runs;
+ * updated NULL: of a new row. A unique index that has had the row is not asked
+ * whether somebody else has its key: the entry of the version before, which
+ * is locked, has kept others off. Nor is the b-tree told that the row has been
+ * there: it would look whether old versions can go, but rows get few that are
+ * not HOT, a lot one.
+ */
+static void
+add_entries(C360Store *store, OpenTable *open, TupleTableSlot *slot, Bitmapset *updated)
+{
+	ExprContext *context = GetPerTupleExprContext(store->estate);
+
+	context->ecxt_scantuple = slot;
+	for (int i = 0; i < open->result->ri_NumIndices; i++)
+	{
+		Relation	index = open->result->ri_IndexRelationDescs[i];
+		IndexInfo  *info = open->result->ri_IndexRelationInfo[i];
+		Datum		values[INDEX_MAX_KEYS];
+		bool		nulls[INDEX_MAX_KEYS];
+
+		if (index == NULL || !info->ii_ReadyForInserts ||
+			(info->ii_PredicateState != NULL && !ExecQual(info->ii_PredicateState, context)))
+			continue;
+		FormIndexDatum(info, slot, store->estate, values, nulls);
+		(void) index_insert(index, values, nulls, &slot->tts_tid, open->rel,
+							info->ii_Unique && (updated == NULL || !has_had(info, updated)) ?
+							UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
+	}
+}
+
+/*
+ * Rows that wait
+ */
+
+static void
+write_waiting(C360Store *store, C360Table table)
+{
+	OpenTable  *open = &store->tables[table];
+	Waiting    *waiting = open->waiting;
+	MemoryContext old;
+
+	if (waiting == NULL || waiting->count == 0)
+		return;
+	if (waiting->owner != GetCurrentSubTransactionId())
+		elog(ERROR, "rows of c360.%s waited beyond their subtransaction", table_defs[table].name);
+	old = MemoryContextSwitchTo(GetPerTupleMemoryContext(store->estate));
+	table_multi_insert(open->rel, waiting->slots, waiting->count, waiting->command, 0, NULL);
+	MemoryContextSwitchTo(store->estate->es_query_cxt);
+	for (int i = 0; i < waiting->count; i++)
+	{
+		ResetPerTupleExprContext(store->estate);
+		need_indexes(store, open, &open->insert, waiting->slots[i]);
+		add_entries(store, open, waiting->slots[i], NULL);
+		ExecClearTuple(waiting->slots[i]);
+	}
+	waiting->count = 0;
+	MemoryContextSwitchTo(old);
+}
+
+/* Before statements or others' code run that might look at what we wrote. */
+void
+c360_store_write(C360Store *store)
+{
+	for (int i = 0; store->many && i < C360_NTABLES; i++)
+		write_waiting(store, i);
+}
+
+/*
+ * From here on rows of tables that are only added to wait until there are many
+ * or somebody looks for them, and scans wait for the next one; with false no
+ * longer. Whoever runs statements or begins a subtransaction while the store
+ * is open calls c360_store_write() before.
+ */
+void
+c360_store_expect_many(C360Store *store, bool many)
+{
+	c360_store_write(store);
+	store->many = many;
+}
+
+/* Nobody could tell the difference: constraints are looked at now, no code of others runs. */
+static bool
+may_wait(C360Store *store, OpenTable *open, C360Table table)
+{
+	return store->many && !open->expressions.foreign && table_defs[table].updated[0] < 0;
+}
+
+static TupleTableSlot *
+next_waiting_slot(C360Store *store, OpenTable *open)
+{
+	Waiting    *waiting = open->waiting;
+
+	if (waiting == NULL)
+		waiting = open->waiting = palloc0(sizeof(Waiting));
+	if (waiting->slots[waiting->count] == NULL)
+		waiting->slots[waiting->count] = ExecAllocTableSlot(&store->estate->es_tupleTable,
+															RelationGetDescr(open->rel),
+															&TTSOpsVirtual);
+	return waiting->slots[waiting->count];
+}
+
+static void
+let_wait(C360Store *store, OpenTable *open, C360Row *row)
+{
+	CommandId	command = GetCurrentCommandId(true);
+
+	if (open->rel->rd_att->constr)
+		ExecConstraints(open->result, row->slot, store->estate);
+	ExecCopySlot(next_waiting_slot(store, open), row->slot);
+	ResetPerTupleExprContext(store->estate);
+	if (open->waiting->count == 0)
+	{
+		open->waiting->command = command;
+		open->waiting->owner = GetCurrentSubTransactionId();
+	}
+	if (++open->waiting->count == MOST_WAITING)
+		write_waiting(store, row->table);
+}
+
+/*
+ * Writing now
+ */
+
+/* Code of others that runs while this row is written finds all that came before it. */
+static OpenTable *
+about_to_write(C360Store *store, C360Row *row)
+{
+	OpenTable  *open = writable(store, row->table);
+
+	if (open->expressions.foreign)
+		c360_store_write(store);
+	return open;
+}
+
 void
 c360_insert(C360Store *store, C360Row *row)
 {
-	OpenTable  *open = writable(store, row->table);
+	OpenTable  *open = about_to_write(store, row);
 	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 
 	ExecStoreVirtualTuple(row->slot);
+	if (may_wait(store, open, row->table))
+	{
+		let_wait(store, open, row);
+		MemoryContextSwitchTo(old);
+		return;
+	}
 	need_indexes(store, open, &open->insert, row->slot);
 	c360_forget_generated(open->result);
 	ExecSimpleRelationInsert(open->result, store->estate, row->slot);
@@ -1677,7 +1897,7 @@ insert_speculatively(C360Store *store, OpenTable *open, TupleTableSlot *slot, Li
 bool
 c360_insert_unless_taken(C360Store *store, C360Row *row, C360Index key, C360Index other_key)
 {
-	OpenTable  *open = writable(store, row->table);
+	OpenTable  *open = about_to_write(store, row);
 	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 	bool		inserted;
 
@@ -1717,14 +1937,17 @@ update_plain(C360Store *store, OpenTable *open, C360Row *stored, C360Row *row)
 	if (needed != C360_NO_INDEXES)
 	{
 		need_indexes(store, open, &open->update, row->slot);
-		c360_insert_index_entries(open->result, row->slot, store->estate, needed);
+		if (!open->expressions.foreign)
+			add_entries(store, open, row->slot, catalog.tables[row->table].updated);
+		else
+			c360_insert_index_entries(open->result, row->slot, store->estate, needed);
 	}
 }
 
 void
 c360_update(C360Store *store, C360Row *stored, C360Row *row)
 {
-	OpenTable  *open = writable(store, row->table);
+	OpenTable  *open = about_to_write(store, row);
 	MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 
 	ExecStoreVirtualTuple(row->slot);
