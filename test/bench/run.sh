@@ -309,6 +309,12 @@ per_event() { awk -v cpu="$3" -v processes="$1" -v seconds="$seconds" 'END {prin
 rate() { pgbench -n -M prepared -c "$clients" -j 1 -T "$seconds" -R "$1" -l --log-prefix="$2" -f c360.sql bench >/dev/null 2>&1; }
 percentile_99() { cat "$1".* | awk '{print $3 / 1000}' | sort -g | awk '{v[NR] = $1} END {print v[int(NR * 0.99)]}'; rm -f "$1".*; }
 
+# after a checkpoint, so that none comes in between for one and not for another
+fresh_tps() {
+    sql -c CHECKPOINT
+    tps "$@"
+}
+
 measure_events() {
     local dir listeners half round cursor publisher before backends before_backends before_clients
     dir=$(mktemp -d)
@@ -319,19 +325,19 @@ measure_events() {
     done
     for round in $(seq "$rounds"); do
         notify_mode off
-        tps -f c360.sql bench >>"$dir/off"
+        fresh_tps -f c360.sql bench >>"$dir/off"
         start_listeners peer_wallets "$dir/peer_listened"
-        tps -f notify.sql bench >>"$dir/peer"
+        fresh_tps -f notify.sql bench >>"$dir/peer"
         stop_listeners
         notify_mode worker
         publisher=$(publisher_pid)
         before=$(cpu_of "$publisher")
-        tps -f c360.sql bench >>"$dir/alone"
+        fresh_tps -f c360.sql bench >>"$dir/alone"
         per_event 1 "$dir/alone" $(($(cpu_of "$publisher") - before)) >>"$dir/cpu_alone"
         start_listeners wallets "$dir/listened"
         backends=$(listening_pids)
         before=$(cpu_of "$publisher") before_backends=$(cpu_of $backends) before_clients=$(cpu_of $listeners)
-        tps -f c360.sql bench >>"$dir/four"
+        fresh_tps -f c360.sql bench >>"$dir/four"
         per_event 1 "$dir/four" $(($(cpu_of "$publisher") - before)) >>"$dir/cpu_four"
         per_event 4 "$dir/four" $(($(cpu_of $backends) - before_backends)) >>"$dir/cpu_backend"
         per_event 4 "$dir/four" $(($(cpu_of $listeners) - before_clients)) >>"$dir/cpu_client"
@@ -342,7 +348,7 @@ measure_events() {
         exec 9>"$dir/open"
         echo 'BEGIN; CREATE TEMP TABLE unrelated (id int);' >&9
         start_listeners wallets "$dir/listened"
-        tps -f c360.sql bench >>"$dir/beside_open"
+        fresh_tps -f c360.sql bench >>"$dir/beside_open"
         stop_listeners
         exec 9>&-
         wait
