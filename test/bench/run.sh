@@ -367,10 +367,12 @@ measure_events() {
     half=$(awk '{print int($1 / 2)}' "$dir/off" | median | cut -d. -f1)
     for round in $(seq "$rounds"); do
         notify_mode off
+        sql -c CHECKPOINT
         rate "$half" "$dir/log"
         percentile_99 "$dir/log" >>"$dir/late_off"
         notify_mode worker
         start_listeners wallets "$dir/listened"
+        sql -c CHECKPOINT
         rate "$half" "$dir/log"
         stop_listeners
         percentile_99 "$dir/log" >>"$dir/late_on"
