@@ -324,7 +324,7 @@ take_in(void *arg)
 	C360Store  *store = c360_store_open();
 
 	if (batch->count > 1)
-		c360_store_expect_many(store, true);
+		(void) c360_store_expect_many(store, true);
 	for (int i = 0; i < batch->count; i++)
 	{
 		if (batch->items[i].error != NULL)

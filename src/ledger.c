@@ -426,10 +426,11 @@ static void
 write_uses(C360Wallet *wallet, const C360Movement *movement)
 {
 	bool		many = list_length(movement->parts) >= MANY_LOTS;
+	bool		before = false;
 	ListCell   *cell;
 
 	if (many)
-		c360_store_expect_many(wallet->store, true);
+		before = c360_store_expect_many(wallet->store, true);
 	foreach(cell, movement->parts)
 	{
 		C360LotPart *part = lfirst(cell);
@@ -443,7 +444,7 @@ write_uses(C360Wallet *wallet, const C360Movement *movement)
 		c360_insert(wallet->store, row);
 	}
 	if (many)
-		c360_store_expect_many(wallet->store, false);
+		(void) c360_store_expect_many(wallet->store, before);
 }
 
 static void

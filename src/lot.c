@@ -260,7 +260,7 @@ expire_chunk(void *arg)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	C360Store  *store = c360_store_open();
 
-	c360_store_expect_many(store, true);
+	(void) c360_store_expect_many(store, true);
 	for (int i = 0; i < chunk->ncustomers && chunk->expiry->count < chunk->expiry->max_lots; i++)
 		expire_wallet(store, chunk->customers[i], chunk->expiry);
 	c360_store_close(store);

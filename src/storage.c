@@ -248,11 +248,11 @@ static uint64 invalidations = 0;
 
 /*
  * CHECK constraints and index predicates of a table, compiled, what the
- * executor asks of an index to put an entry into it, and a look at triggers. To compile them for each
- * call cost 40 % of a withdrawal, so simple ones are kept for the session:
- * those of columns, constants and built-in functions, which hold no state of
- * the query that runs them (see is_not_simple). c360's own are simple; if a
- * DBA adds one that is not, the server compiles as usual.
+ * executor asks of an index to put an entry into it, and a look at triggers.
+ * To compile them for each call cost 40 % of a withdrawal, so simple ones are
+ * kept for the session: those of columns, constants and built-in functions,
+ * which hold no state of the query that runs them (see is_not_simple). c360's
+ * own are simple; if a DBA adds one that is not, the server compiles as usual.
  */
 typedef struct Compiled
 {
@@ -911,10 +911,7 @@ c360_store_refresh(C360Store *store)
 	return !IsolationUsesXactSnapshot() && (before == 0 || store->completions != before);
 }
 
-/*
- * Locks stay until the transaction ends: its next call takes them again. What
- * is left for the executor are tables that triggers led to.
- */
+/* Locks stay until the transaction ends: its next call takes them again. */
 static void
 close_indexes(ResultRelInfo *result)
 {
@@ -946,7 +943,7 @@ c360_store_close(C360Store *store)
 	for (int i = 0; i < C360_NTABLES; i++)
 		if (store->tables[i].result != NULL)
 			close_indexes(store->tables[i].result);
-	ExecCloseResultRelations(estate);
+	ExecCloseResultRelations(estate);	/* tables that triggers led to */
 	for (int i = 0; i < C360_NTABLES; i++)
 		if (store->tables[i].rel != NULL)
 			table_close(store->tables[i].rel, NoLock);
@@ -1751,14 +1748,17 @@ c360_store_write(C360Store *store)
 /*
  * From here on rows of tables that are only added to wait until there are many
  * or somebody looks for them, and scans wait for the next one; with false no
- * longer. Whoever runs statements or begins a subtransaction while the store
- * is open calls c360_store_write() before.
+ * longer. Answers what was expected before. Whoever runs statements or begins
+ * a subtransaction while the store is open calls c360_store_write() before.
  */
-void
+bool
 c360_store_expect_many(C360Store *store, bool many)
 {
+	bool		before = store->many;
+
 	c360_store_write(store);
 	store->many = many;
+	return before;
 }
 
 /* Nobody could tell the difference: constraints are looked at now, no code of others runs. */

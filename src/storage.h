@@ -279,7 +279,7 @@ extern C360Store *c360_store_open(void);
 extern C360Store *c360_store_open_to_read(void);
 extern C360Store *c360_store_open_as_of_caller(void);
 extern bool c360_store_refresh(C360Store *store);
-extern void c360_store_expect_many(C360Store *store, bool many);
+extern bool c360_store_expect_many(C360Store *store, bool many);
 extern void c360_store_write(C360Store *store);
 extern void c360_store_close(C360Store *store);
 

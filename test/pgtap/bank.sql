@@ -514,5 +514,10 @@ SELECT c360_link_transaction(pg_temp.row_of(950), '0966000077', auto_deposit => 
 SELECT matches(pg_temp.take(950, 'nobody we know'), '^duplicate', 'an erased transfer is known');
 SELECT is_empty($$SELECT FROM c360.balance_history_differences WHERE bank_transaction_id = pg_temp.row_of(950)$$, 'and its text does not come back');
 
+-- Dates are read in the shop's time zone, which is nobody else's.
+SET LOCAL timezone = 'America/New_York';
+SELECT c360_ingest_bank_transaction(pg_temp.body(960, 'nobody we know')) \g /dev/null
+SELECT is(current_setting('timezone'), 'America/New_York', 'the caller keeps his time zone');
+
 SELECT * FROM finish();
 ROLLBACK;
