@@ -50,7 +50,7 @@ PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 # These targets call make again once PGXS is there; they have no use for it
 # themselves, and it has a "check" of its own.
 OWN_TARGETS = deps demo postgrest check soak bench valgrind sanitize coverage reference lint dist deb-check
-PG_MAJOR ?= $(or $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p'),15)
+PG_MAJOR ?= $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')
 
 ifneq ($(filter $(OWN_TARGETS),$(MAKECMDGOALS)),)
 deps:
@@ -109,7 +109,7 @@ else
 all install installcheck clean:
 	@echo 'PostgreSQL server headers (PGXS) are not installed.' >&2
 	@echo 'On Debian: "make deps" installs all that c360 needs, or' >&2
-	@echo '  apt-get install postgresql-server-dev-$(PG_MAJOR)' >&2
+	@echo '  apt-get install postgresql-server-dev-$(or $(PG_MAJOR),all)' >&2
 	@false
 endif
 

@@ -3,11 +3,26 @@
 # "deps.sh demo" leaves out those that only check needs for its part "web", and
 # "deps.sh postgrest" the browser;
 # "deps.sh lint" and "deps.sh deb" install what lint and deb-check need.
+#
+#   PG_MAJOR   for which PostgreSQL; by itself the one that this Debian has
 set -eu
-major=${PG_MAJOR:-15}
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+quietly () {
+    "$@" >"$log" 2>&1 || { tail -n 30 "$log" >&2; exit 1; }
+}
+
+major=${PG_MAJOR:-}
+if [ -z "$major" ] && command -v apt-get >/dev/null; then
+    quietly $sudo apt-get update -q
+    major=$(apt-cache depends postgresql | sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p')
+fi
+: "${major:=15}"
 packages="postgresql-$major postgresql-server-dev-$major postgresql-$major-cron postgresql-$major-pgtap
   postgresql-common libtap-parser-sourcehandler-pgtap-perl libipc-run-perl
-  gcc make clang-14 libclang-rt-14-dev"
+  gcc make clang libclang-rt-dev"
 if [ "${1:-check}" = check ]; then
     packages="$packages chromium chromium-driver"
 fi
@@ -16,7 +31,7 @@ if [ "${1:-check}" != demo ]; then
     command -v node >/dev/null || packages="$packages nodejs"
     command -v npm >/dev/null || packages="$packages npm"
 fi
-[ "${1:-check}" != lint ] || packages="postgresql-server-dev-$major cppcheck clang-tidy-14"
+[ "${1:-check}" != lint ] || packages="postgresql-server-dev-$major cppcheck clang-tidy"
 [ "${1:-check}" != deb ] || packages="postgresql-$major postgresql-server-dev-all postgresql-common
   build-essential debhelper dpkg-dev lintian git unzip"
 missing=
@@ -28,11 +43,7 @@ if ! command -v apt-get >/dev/null; then
     echo "Please install the equivalents of:$missing" >&2
     exit 1
 fi
-sudo=
-[ "$(id -u)" = 0 ] || sudo=sudo
 echo "installing$missing"
 export DEBIAN_FRONTEND=noninteractive
-log=$(mktemp)
-{ $sudo apt-get update -q && $sudo apt-get install -y -q --no-install-recommends $missing; } >"$log" 2>&1 ||
-    { tail -n 30 "$log" >&2; rm -f "$log"; exit 1; }
-rm -f "$log"
+quietly $sudo apt-get update -q
+quietly $sudo apt-get install -y -q --no-install-recommends $missing

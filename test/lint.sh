@@ -22,7 +22,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 pg_config=${PG_CONFIG:-pg_config}
-tidy=$(command -v "${CLANG_TIDY:-clang-tidy-14}" || command -v clang-tidy)
+tidy=$(command -v "${CLANG_TIDY:-clang-tidy}")
 server=$("$pg_config" --includedir-server)
 failed=0
 

@@ -21,7 +21,7 @@ events=${EVENTS:-1000000} customers=${CUSTOMERS:-1000000} fraud_rows=${FRAUD_ROW
 rfm_customers=${RFM_CUSTOMERS:-1000000} rfm_orders=${RFM_ORDERS:-10000000}
 
 if [ -z "${C360_BENCH_CLUSTER:-}" ]; then
-    exec env C360_BENCH_CLUSTER=1 pg_virtualenv -t -v "${PG_MAJOR:-15}" \
+    exec env C360_BENCH_CLUSTER=1 pg_virtualenv -t -v "${PG_MAJOR:-$("${PG_CONFIG:-pg_config}" --version | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')}" \
         -o shared_preload_libraries=c360 -o c360.databases=bench -o c360.notify=off -o fsync=on bash "$PWD/run.sh"
 fi
 

@@ -1,4 +1,5 @@
 -- Folding: one form for all spellings of a text.
+\pset format unaligned
 SELECT c360_fold(raw) = wanted AS ok, raw, c360_fold(raw) FROM (VALUES
     ('Nguyễn Thị Đào', 'nguyen thi dao'),
     ('NGUYỄN  THỊ ĐÀO', 'nguyen thi dao'),
@@ -11,6 +12,7 @@ SELECT c360_fold(raw) = wanted AS ok, raw, c360_fold(raw) FROM (VALUES
     (U&'a\200Bb\00AD', 'ab'),
     ('100%_\', '100%_\'),
     ('', ''), ('   ', '')) AS t (raw, wanted);
+\pset format aligned
 -- every Vietnamese letter, precomposed and with combining marks
 SELECT count(*), count(*) FILTER (WHERE c360_fold(normalize(letter, NFC)) <> base OR c360_fold(normalize(letter, NFD)) <> base) AS wrong
 FROM (VALUES ('a', 'aàáảãạăằắẳẵặâầấẩẫậ'), ('e', 'eèéẻẽẹêềếểễệ'), ('i', 'iìíỉĩị'), ('o', 'oòóỏõọôồốổỗộơờớởỡợ'),

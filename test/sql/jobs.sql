@@ -220,7 +220,9 @@ SELECT * FROM test.runs;
 SELECT failures, error FROM c360_job_status WHERE job = 'expire_credits';
 SELECT count(*) FROM pg_locks WHERE locktype = 'userlock' AND classid = 1127429680;
 -- by hand it is one, and leaves nothing
+\set SHOW_CONTEXT never
 SELECT c360_run_job('expire_credits');
+\set SHOW_CONTEXT errors
 SELECT count(*) FROM test.runs;
 DROP TRIGGER refuse ON c360.wallet_transactions;
 CALL c360_perform_job('expire_credits');

@@ -123,11 +123,15 @@ GRANT regress_c360_accountant TO regress_c360_none;
 SELECT test.as_role('regress_c360_none', 'SELECT c360_level()');
 GRANT regress_c360_viewer TO regress_c360_none;
 SELECT test.as_role('regress_c360_none', 'SELECT c360_level()');
+-- (16 keeps with each grant what the role said when it was made)
 ALTER ROLE regress_c360_none NOINHERIT;
+REVOKE regress_c360_accountant, regress_c360_viewer FROM regress_c360_none;
+GRANT regress_c360_accountant, regress_c360_viewer TO regress_c360_none;
 SELECT test.as_role('regress_c360_none', 'SELECT test.level_inside()');
 SELECT test.as_role('regress_c360_none', 'SELECT c360_level()');
 ALTER ROLE regress_c360_none INHERIT;
-REVOKE regress_c360_accountant FROM regress_c360_none;
+REVOKE regress_c360_accountant, regress_c360_viewer FROM regress_c360_none;
+GRANT regress_c360_viewer TO regress_c360_none;
 SELECT test.as_role('regress_c360_none', 'SELECT c360_level()');
 REVOKE regress_c360_viewer FROM regress_c360_none;
 SELECT test.as_role('regress_c360_none', 'SELECT test.level_inside()');

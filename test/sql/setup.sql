@@ -107,11 +107,13 @@ RETURNS void LANGUAGE sql VOLATILE AS $$
 $$;
 
 -- All that hangs on the tables, as text: tables, columns, constraints,
--- indexes, triggers, views, rights, comments, settings and steps.
+-- indexes, triggers, views, rights (but 17's m, MAINTAIN), comments, settings
+-- and steps.
 CREATE FUNCTION test.catalog() RETURNS TABLE (what text, line text)
 LANGUAGE sql VOLATILE AS $$
     SELECT 'relation', format('%s %s %s %s %s %s', c.oid::regclass, c.relkind, c.relowner = n.nspowner,
-                              coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner)),
+                              replace(coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char",
+                                                                    c.relowner))::text, 'xtm/', 'xt/'),
                               c.reloptions, obj_description(c.oid))
     FROM pg_class c, pg_namespace n
     WHERE n.nspname = 'c360' AND (c.relnamespace = n.oid OR c.oid = 'c360_settings'::regclass)
