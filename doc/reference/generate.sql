@@ -130,6 +130,7 @@ CREATE FUNCTION pg_temp.type_chapter() RETURNS text LANGUAGE sql AS $$
                              E'\n\n| column | type | |\n|---|---|---|\n' || pg_temp.columns_in(t.typrelid)),
                       E'\n\n' ORDER BY t.typname)
     FROM pg_type t JOIN pg_depend d ON d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e'
+         AND t.typcategory <> 'A'       -- arrays are members, too, since 17
     JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'c360'
 $$;
 
