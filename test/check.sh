@@ -131,8 +131,11 @@ check_tap () {
     local log
     install_modules || return 1
     mkdir -m 700 "$work/tap"
-    [ "$(id -u)" != 0 ] || chown postgres "$work/tap"
+    mkdir -p "$work/tap/tmp_check/log"
+    [ "$(id -u)" != 0 ] || chown -R postgres "$work/tap"
+    # up to 15 the server's modules go by the first of the three directories alone
     if ! "${as_server_user[@]}" env PATH="$bindir:$PATH" TMPDIR="$work/tap" TESTDIR="$work/tap" \
+            TESTDATADIR="$work/tap/tmp_check" TESTLOGDIR="$work/tap/tmp_check/log" \
             PG_REGRESS="$pgxs_tests/regress/pg_regress" PG_TEST_EXTRA= \
             prove --timer -j 2 -I "$pgxs_tests/perl" -I test/t $tap_tests; then
         for log in "$work"/tap/tmp_check/log/regress_log_*; do
