@@ -95,12 +95,15 @@ my @good = ('* * * * *', '0 * * * *', '0 */6 * * *', '*/5 * * * *', '0 2 * * *',
 my @bad = ('', ' ', '*', '* * * *', '60 * * * *', '* 24 * * *', '* * 0 * *', '* * 32 * *', '* * * 0 *', '* * * 13 *', '* * * * 8',
     '-1 * * * *', '1- * * * *', '1--5 * * * *', '1/5 * * * *', '*/0 * * * *', '*/-1 * * * *', '*/x * * * *', '*/ * * * *',
     '1-5/0 * * * *', '5-64/30 * * * *', ', * * * *', '1, * * * *', ',1 * * * *', '1,,2 * * * *', '+5 * * * *', '0x5 * * * *',
-    'jan * * * *', '* * jan * *', '* * * mon *', '* * * january *', '* * * * monday', '0 0 $ * *', 'null', '0 25 * * *');
+    'jan * * * *', '* * jan * *', '* * * mon *', '* * * january *', '* * * * monday', 'null', '0 25 * * *');
+# the last day of a month: pg_cron takes it from 1.6 on
+my @newer = ('0 0 $ * *');
 # pg_cron takes these although they mean nothing, or not what they seem to
 my @odd = ('5-1 * * * *', '0 0 * * fri-sun', '1-5-7 * * * *', '*5 * * * *', '5* * * * *', '1.5 * * * *', '0 0 * * *;',
     '* * * * * *', '* * * * * ls', '@hourly', '@reboot');
 is(join("\n", takers(@good)), join("\n", map { "true true $_" } @good), 'what pg_cron takes, c360 takes');
 is(join("\n", takers(@bad)), join("\n", map { "false false $_" } @bad), 'what pg_cron refuses, c360 refuses');
+like(takers(@newer), qr/^(true|false) false /, 'what only a newer pg_cron takes, c360 refuses');
 is(join("\n", takers(@odd)), join("\n", map { "true false $_" } @odd), 'c360 is stricter with these');
 
 # Jobs by c360_schedule_jobs() -----------------------------------------------

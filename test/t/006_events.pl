@@ -233,7 +233,7 @@ foreach my $db ('shop', 'elsewhere')
     in_session($session, $_) foreach 'BEGIN', move('c1'), q{PREPARE TRANSACTION 'two'};
     do_move('d1');
     is(names_since($cursor), 'd1', 'prepared is not committed');
-    $node->restart('fast');
+    $node->restart;
     wait_for_worker($node, 'shop', 'c360 publisher');
     $everything = listen_to($node, 'shop', @channels);
     $listener = listen_to($node, 'shop', 'wallets');
