@@ -127,7 +127,7 @@ install_modules () {
 }
 
 check_tap () {
-    heading "TAP: crash, dump, upgrade, pg_cron, standbys, recovery, reporting, jobs, soak"
+    heading "TAP: crash, dump, upgrade, pg_upgrade, pg_cron, standbys, recovery, reporting, jobs, soak"
     local log
     install_modules || return 1
     mkdir -m 700 "$work/tap"

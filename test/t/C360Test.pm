@@ -169,7 +169,8 @@ our %NOT_CALLED = map { $_ => 1 } qw(c360_apply_level c360_become_owner c360_cha
 sub new_node
 {
     my ($name, %init) = @_;
-    my $node = PostgreSQL::Test::Cluster->new($name);
+    my $path = delete $init{install_path};
+    my $node = PostgreSQL::Test::Cluster->new($name, $path ? (install_path => $path) : ());
 
     $ENV{PGUSER} = 'postgres';
     $node->init(extra => [ '--locale=C.UTF-8', '--encoding=UTF8', '--username=postgres' ], %init);
