@@ -116,28 +116,39 @@ BEGIN
     RETURN peer.withdraw(p_phone, p_amount);
 END $$;
 
--- Expiry as it is usually written: a loop over the rows, one transaction.
-CREATE FUNCTION peer.expire() RETURNS bigint
+-- Expiry row by row, and right beside other clients, as c360's is: a wallet is
+-- locked before its lot is read again, one that somebody holds is left for
+-- later, and every 500 lots are committed.
+CREATE PROCEDURE peer.expire_all()
 LANGUAGE plpgsql AS $$
 DECLARE
-    lot record;
-    w   record;
-    n   bigint := 0;
+    lot    record;
+    w      record;
+    amount bigint;
+    done   bigint;
 BEGIN
-    FOR lot IN SELECT id, customer_id, remaining FROM peer.lots
-               WHERE status = 'ACTIVE' AND expires_at <= now() ORDER BY expires_at
     LOOP
-        UPDATE peer.wallets SET virtual_balance = virtual_balance - lot.remaining, updated_at = now()
-        WHERE customer_id = lot.customer_id RETURNING balance, virtual_balance INTO w;
-        UPDATE peer.lots SET remaining = 0, status = 'EXPIRED' WHERE id = lot.id;
-        INSERT INTO peer.ledger (customer_id, type, real_change, virtual_change, balance_after, virtual_after)
-        VALUES (lot.customer_id, 'VIRTUAL_EXPIRE', 0, - lot.remaining, w.balance, w.virtual_balance);
-        INSERT INTO peer.activities (customer_id, event, payload)
-        VALUES (lot.customer_id, 'wallet.virtual_expired',
-                jsonb_build_object('lot', lot.id, 'amount', lot.remaining, 'balance', w.virtual_balance));
-        n := n + 1;
+        done := 0;
+        FOR lot IN SELECT id, customer_id FROM peer.lots
+                   WHERE status = 'ACTIVE' AND expires_at <= now() ORDER BY expires_at LIMIT 500
+        LOOP
+            PERFORM FROM peer.wallets WHERE customer_id = lot.customer_id FOR NO KEY UPDATE SKIP LOCKED;
+            CONTINUE WHEN NOT FOUND;
+            SELECT remaining INTO amount FROM peer.lots WHERE id = lot.id AND status = 'ACTIVE';
+            CONTINUE WHEN NOT FOUND;
+            UPDATE peer.lots SET remaining = 0, status = 'EXPIRED' WHERE id = lot.id;
+            UPDATE peer.wallets SET virtual_balance = virtual_balance - amount, updated_at = now()
+            WHERE customer_id = lot.customer_id RETURNING balance, virtual_balance INTO w;
+            INSERT INTO peer.ledger (customer_id, type, real_change, virtual_change, balance_after, virtual_after)
+            VALUES (lot.customer_id, 'VIRTUAL_EXPIRE', 0, - amount, w.balance, w.virtual_balance);
+            INSERT INTO peer.activities (customer_id, event, payload)
+            VALUES (lot.customer_id, 'wallet.virtual_expired',
+                    jsonb_build_object('lot', lot.id, 'amount', amount, 'balance', w.virtual_balance));
+            done := done + 1;
+        END LOOP;
+        COMMIT;
+        EXIT WHEN done = 0;
     END LOOP;
-    RETURN n;
 END $$;
 
 -- Phone normalization with regular expressions, the commonest rules only.

@@ -161,7 +161,7 @@ SQL
         awk -v s="$start" -v e="$(date +%s.%N)" 'BEGIN {print e - s}' >>"$dir/c360"
         sql -c 'CHECKPOINT'
         start=$(date +%s.%N)
-        sql -c 'SELECT peer.expire()' >/dev/null
+        sql -c 'CALL peer.expire_all()'
         awk -v s="$start" -v e="$(date +%s.%N)" 'BEGIN {print e - s}' >>"$dir/peer"
         # another client at the same wallets: alone, then beside the expiry
         sql >/dev/null <<'SQL'
