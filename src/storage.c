@@ -234,16 +234,21 @@ typedef struct TableInfo
 	List	   *own_triggers;	/* trigger oids of foreign keys that need no check */
 } TableInfo;
 
-static struct
+typedef struct Catalog
 {
 	bool		valid;
 	Oid			owner;
 	MemoryContext context;
 	TableInfo	tables[C360_NTABLES];
 	Oid			indexes[C360_NINDEXES];
-}			catalog;
+} Catalog;
 
-/* Counts invalidations, so that one that comes while we look is not lost. */
+static Catalog catalog;
+
+/*
+ * Counts invalidations of any relation, so that one that comes while we look
+ * is not lost: tables that we are about to know are not in the catalog yet.
+ */
 static uint64 invalidations = 0;
 
 /*
@@ -334,35 +339,40 @@ struct C360Scan
  */
 
 static void
+forget(void)
+{
+	catalog.valid = false;
+	for (int i = 0; i < C360_NTABLES; i++)
+		compiled[i].valid = false;
+}
+
+static void
 forget_relation(Datum arg, Oid relid)
 {
 	bool		ours = !OidIsValid(relid);
 
+	invalidations++;
 	for (int i = 0; i < C360_NTABLES && !ours; i++)
 		ours = catalog.tables[i].relid == relid || catalog.tables[i].sequence == relid;
 	for (int i = 0; i < C360_NINDEXES && !ours; i++)
 		ours = catalog.indexes[i] == relid;
 	if (ours)
-	{
-		catalog.valid = false;
-		invalidations++;
-		for (int i = 0; i < C360_NTABLES; i++)
-			compiled[i].valid = false;
-	}
+		forget();
 }
 
+/* The schema's name may lead to other tables now. */
 static void
-forget_all(Datum arg, int cacheid, uint32 hashvalue)
+forget_schema(Datum arg, int cacheid, uint32 hashvalue)
 {
-	catalog.valid = false;
 	invalidations++;
+	forget();
 }
 
 void
 c360_storage_init(void)
 {
 	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
-	CacheRegisterSyscacheCallback(NAMESPACEOID, forget_all, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, forget_schema, (Datum) 0);
 }
 
 static void
@@ -453,9 +463,17 @@ find_columns(Relation rel, const KnownTable *def, TableInfo *info)
 	}
 }
 
-/* Whether a foreign key that points here does so at columns that c360 changes. */
+/* Whether c360 changes a column, by itself or because it is computed. */
 static bool
-points_at_updated(Oid constraint, const TableInfo *info)
+is_changed(Relation rel, const TableInfo *info, AttrNumber attnum)
+{
+	return TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attgenerated != '\0' ||
+		bms_is_member(attnum - FirstLowInvalidHeapAttributeNumber, info->updated);
+}
+
+/* Whether a foreign key that points here does so at columns that change. */
+static bool
+points_at_updated(Relation rel, const TableInfo *info, Oid constraint)
 {
 	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
 	bool		updated = false;
@@ -466,8 +484,7 @@ points_at_updated(Oid constraint, const TableInfo *info)
 		return true;
 	columns = SysCacheGetAttr(CONSTROID, tuple, Anum_pg_constraint_confkey, &isnull);
 	for (int i = 0; !isnull && i < ARR_DIMS(DatumGetArrayTypeP(columns))[0]; i++)
-		updated |= bms_is_member(((int16 *) ARR_DATA_PTR(DatumGetArrayTypeP(columns)))[i] -
-								 FirstLowInvalidHeapAttributeNumber, info->updated);
+		updated |= is_changed(rel, info, ((int16 *) ARR_DATA_PTR(DatumGetArrayTypeP(columns)))[i]);
 	ReleaseSysCache(tuple);
 	return updated;
 }
@@ -497,18 +514,19 @@ find_own_triggers(Relation rel, TableInfo *info)
 			continue;
 		/* a BEFORE trigger might change a key */
 		if (RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_PK ?
-			!triggers->trig_update_before_row && !points_at_updated(trigger->tgconstraint, info) :
+			!triggers->trig_update_before_row && !points_at_updated(rel, info, trigger->tgconstraint) :
 			is_own_foreign_key(trigger->tgconstraint))
 			info->own_triggers = lappend_oid(info->own_triggers, trigger->tgoid);
 	}
 }
 
 static void
-find_table(Oid schema, const KnownTable *def, TableInfo *info)
+find_table(Oid schema, Catalog *found, C360Table table)
 {
+	const KnownTable *def = &table_defs[table];
+	TableInfo  *info = &found->tables[table];
 	Relation	rel;
 
-	memset(info, 0, sizeof(*info));
 	info->relid = get_relname_relid(def->name, schema);
 	if (!OidIsValid(info->relid))
 		not_installed(psprintf("Table c360.%s is missing.", def->name));
@@ -525,8 +543,8 @@ find_table(Oid schema, const KnownTable *def, TableInfo *info)
 		if (!OidIsValid(info->sequence))
 			not_usable(psprintf("Column id of table c360.%s is no identity.", def->name));
 	}
-	if (def == &table_defs[C360_WALLETS])
-		catalog.owner = rel->rd_rel->relowner;
+	if (table == C360_WALLETS)
+		found->owner = rel->rd_rel->relowner;
 	table_close(rel, AccessShareLock);
 }
 
@@ -541,15 +559,16 @@ has_own_order(Relation index)
 }
 
 static void
-check_index(const KnownIndex *def, Oid relid)
+check_index(const Catalog *found, C360Index number)
 {
-	Relation	index = index_open(relid, AccessShareLock);
+	const KnownIndex *def = &index_defs[number];
+	Relation	index = index_open(found->indexes[number], AccessShareLock);
 	int			n = 0;
 
 	if (index->rd_rel->relam != BTREE_AM_OID || !has_own_order(index))
 		not_usable(psprintf("Index c360.%s is no b-tree in an order of the server's.", def->name));
 	while (def->entries != NULL && n < index->rd_index->indnatts && def->entries[n] >= 0 &&
-		   index->rd_index->indkey.values[n] == catalog.tables[def->table].attnum[def->entries[n]])
+		   index->rd_index->indkey.values[n] == found->tables[def->table].attnum[def->entries[n]])
 		n++;
 	if (def->entries != NULL && (def->entries[n] >= 0 || n < index->rd_index->indnatts))
 		not_usable(psprintf("Index c360.%s is on other columns.", def->name));
@@ -557,23 +576,36 @@ check_index(const KnownIndex *def, Oid relid)
 }
 
 static void
-find_index(Oid schema, C360Index index)
+find_index(Oid schema, Catalog *found, C360Index index)
 {
 	const KnownIndex *def = &index_defs[index];
+	Oid			relid = get_relname_relid(def->name, schema);
 
-	catalog.indexes[index] = get_relname_relid(def->name, schema);
-	if (!OidIsValid(catalog.indexes[index]) ||
-		IndexGetRelation(catalog.indexes[index], true) != catalog.tables[def->table].relid)
+	if (!OidIsValid(relid) || IndexGetRelation(relid, true) != found->tables[def->table].relid)
 		not_usable(psprintf("Index c360.%s is missing.", def->name));
-	if (!get_index_isvalid(catalog.indexes[index]))
+	if (!get_index_isvalid(relid))
 		not_usable(psprintf("Index c360.%s is not valid: REINDEX it.", def->name));
-	check_index(def, catalog.indexes[index]);
+	found->indexes[index] = relid;
+	check_index(found, index);
 }
 
+/* Memory that a call further out may still use goes with the transaction. */
+static void
+retire(MemoryContext context)
+{
+	if (context != NULL)
+		MemoryContextSetParent(context, TopTransactionContext);
+}
+
+/*
+ * Takes the place of what is known only when it is whole: who catches our
+ * error goes on with what was there.
+ */
 static void
 load_catalog(void)
 {
 	Oid			schema = get_namespace_oid("c360", true);
+	Catalog		found = {0};
 	MemoryContext old;
 
 	if (!OidIsValid(schema))
@@ -581,16 +613,17 @@ load_catalog(void)
 	if (installed_version(schema) < C360_TABLES_VERSION)
 		not_installed(psprintf("The tables are of version %d, the code needs %d.",
 							   installed_version(schema), C360_TABLES_VERSION));
-	if (catalog.context == NULL)
-		catalog.context = AllocSetContextCreate(CacheMemoryContext, "c360 catalog",
-												ALLOCSET_SMALL_SIZES);
-	MemoryContextReset(catalog.context);
-	old = MemoryContextSwitchTo(catalog.context);
+	found.context = AllocSetContextCreate(CurrentMemoryContext, "c360 catalog",
+										  ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(found.context);
 	for (int i = 0; i < C360_NTABLES; i++)
-		find_table(schema, &table_defs[i], &catalog.tables[i]);
+		find_table(schema, &found, i);
 	for (int i = 0; i < C360_NINDEXES; i++)
-		find_index(schema, i);
+		find_index(schema, &found, i);
 	MemoryContextSwitchTo(old);
+	MemoryContextSetParent(found.context, CacheMemoryContext);
+	retire(catalog.context);
+	catalog = found;
 }
 
 /*
@@ -685,6 +718,26 @@ is_not_simple(Node *node, void *context)
 	return expression_tree_walker(node, is_not_simple, context);
 }
 
+static bool
+is_others(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId;
+}
+
+/*
+ * Whether others' functions take part, which may be replaced at any time.
+ * Planning puts the bodies and values of some in their place.
+ */
+static bool
+calls_others(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, CoerceToDomain) || check_functions_in_node(node, is_others, NULL))
+		return true;
+	return expression_tree_walker(node, calls_others, context);
+}
+
 /* Of all CHECK constraints, or of none. */
 static void
 compile_checks(Relation rel, Compiled *table)
@@ -696,8 +749,11 @@ compile_checks(Relation rel, Compiled *table)
 	table->checks = NULL;
 	for (int i = 0; i < nchecks; i++)
 	{
-		Expr	   *check = expression_planner(stringToNode(constraints->check[i].ccbin));
+		Expr	   *check = stringToNode(constraints->check[i].ccbin);
 
+		if (calls_others((Node *) check, NULL))
+			return;
+		check = expression_planner(check);
 		if (is_not_simple((Node *) check, NULL))
 			return;
 		checks[i] = ExecInitExpr(check, NULL);
@@ -772,31 +828,34 @@ is_foreign(Relation rel, const Compiled *table)
 }
 
 /*
- * The table is locked, so its constraints and indexes stay as they are. What
- * an invalidation made stale may still be in use by a store further out: it
- * goes with the transaction.
+ * The table is locked, so its constraints stay as they are, and whoever makes
+ * or drops an index beside us waits for us. If an invalidation comes meanwhile
+ * the next call compiles anew. Planning may run functions that call c360, so
+ * it takes its place only when it is whole.
  */
 static Compiled *
 require_compiled(C360Table table, Relation rel)
 {
 	Compiled   *kept = &compiled[table];
+	Compiled	fresh = {0};
+	uint64		before = invalidations;
 	MemoryContext old;
 
 	if (kept->valid)
 		return kept;
 	c360_own_settings();		/* planning may run functions */
-	if (kept->context != NULL)
-		MemoryContextSetParent(kept->context, TopTransactionContext);
-	kept->context = NULL;
-	kept->context = AllocSetContextCreate(CacheMemoryContext, "c360 expressions",
+	fresh.context = AllocSetContextCreate(CurrentMemoryContext, "c360 expressions",
 										  ALLOCSET_SMALL_SIZES);
-	old = MemoryContextSwitchTo(kept->context);
-	compile_checks(rel, kept);
-	compile_predicates(rel, kept);
-	kept->triggered = is_triggered(table, rel);
-	kept->foreign = is_foreign(rel, kept);
+	old = MemoryContextSwitchTo(fresh.context);
+	compile_checks(rel, &fresh);
+	compile_predicates(rel, &fresh);
+	fresh.triggered = is_triggered(table, rel);
+	fresh.foreign = is_foreign(rel, &fresh);
 	MemoryContextSwitchTo(old);
-	kept->valid = true;
+	fresh.valid = before == invalidations;
+	MemoryContextSetParent(fresh.context, CacheMemoryContext);
+	retire(kept->context);
+	*kept = fresh;
 	return kept;
 }
 
@@ -1665,11 +1724,14 @@ require_written(C360Row *row)
 	ResetPerTupleExprContext(row->store->estate);
 }
 
-/* Whether the index has had this row before, since these columns are all that changed. */
+/*
+ * Whether the index has had this row before, since these columns are all that
+ * changed. One that is being made beside us may lack it.
+ */
 static bool
-has_had(const IndexInfo *info, Bitmapset *updated)
+has_had(Relation index, const IndexInfo *info, Bitmapset *updated)
 {
-	if (info->ii_Predicate != NIL || info->ii_Expressions != NIL)
+	if (!index->rd_index->indisvalid || info->ii_Predicate != NIL || info->ii_Expressions != NIL)
 		return false;
 	for (int i = 0; i < info->ii_NumIndexKeyAttrs; i++)
 		if (bms_is_member(info->ii_IndexAttrNumbers[i] - FirstLowInvalidHeapAttributeNumber, updated))
@@ -1703,7 +1765,7 @@ add_entries(C360Store *store, OpenTable *open, TupleTableSlot *slot, Bitmapset *
 			continue;
 		FormIndexDatum(info, slot, store->estate, values, nulls);
 		(void) index_insert(index, values, nulls, &slot->tts_tid, open->rel,
-							info->ii_Unique && (updated == NULL || !has_had(info, updated)) ?
+							info->ii_Unique && (updated == NULL || !has_had(index, info, updated)) ?
 							UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
 	}
 }

@@ -702,6 +702,74 @@ SELECT is(pg_temp.failure($$SELECT c360_create_ticket('0901000001', 'OTHER')$$),
 SELECT is(pg_temp.failure($$SELECT c360_create_ticket('0901000001', 'BOOM', 'A3', allow_duplicate => true)$$), '09000', 'for good');
 ROLLBACK TO clean;
 
+-- Functions of a CHECK -----------------------------------------------------
+
+CREATE FUNCTION shop.allowed(amount bigint) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT $1 < 1000';
+CREATE FUNCTION shop.highest() RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT 1000::bigint';
+CREATE DOMAIN shop.money AS bigint;
+ALTER TABLE c360.wallet_transactions ADD CONSTRAINT shop_limit CHECK (shop.allowed(amount)) NOT VALID,
+    ADD CONSTRAINT shop_highest CHECK (amount < shop.highest()) NOT VALID,
+    ADD CONSTRAINT shop_money CHECK (amount::shop.money > 0) NOT VALID;
+SELECT is(pg_temp.failure($$SELECT c360_deposit('0901000001', 500)$$), 'none', 'a CHECK with a function of the shop''s');
+SAVEPOINT before;
+CREATE OR REPLACE FUNCTION shop.allowed(amount bigint) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT $1 < 100';
+SELECT is(pg_temp.failure($$SELECT c360_deposit('0901000001', 500)$$), '23514', 'which is replaced');
+ROLLBACK TO before;
+CREATE OR REPLACE FUNCTION shop.highest() RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT 100::bigint';
+SELECT is(pg_temp.failure($$SELECT c360_deposit('0901000001', 500)$$), '23514', 'and one without arguments');
+ROLLBACK TO before;
+ALTER DOMAIN shop.money ADD CHECK (value < 100) NOT VALID;
+SELECT is(pg_temp.failure($$SELECT c360_deposit('0901000001', 500)$$), '23514', 'and a domain that gets a CHECK');
+ROLLBACK TO clean;
+
+-- A key that is computed ---------------------------------------------------
+
+ALTER TABLE c360.customer_wallets ADD band bigint GENERATED ALWAYS AS (balance + customer_id * 1000000) STORED UNIQUE;
+CREATE TABLE shop.bands (band bigint REFERENCES c360.customer_wallets (band));
+INSERT INTO shop.bands SELECT band FROM c360.customer_wallets WHERE customer_id = shop.customer('0901000001');
+SELECT is(pg_temp.failure($$SELECT c360_deposit('0901000001', 7)$$), '23503', 'a foreign key at a generated column');
+SELECT is(pg_temp.failure($$SELECT c360_deposit('0901000002', 7)$$), 'none', 'which others do not have');
+ROLLBACK TO clean;
+
+-- Tables that change within a call -----------------------------------------
+
+-- a trigger that makes a table no plain one, and catches what a call says then
+CREATE FUNCTION shop.spoil() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE TABLE IF NOT EXISTS shop.child () INHERITS (c360.%I)', tg_argv[0]);
+    BEGIN
+        PERFORM public.c360_deposit('0901000002', 1);
+    EXCEPTION WHEN object_not_in_prerequisite_state THEN
+    END;
+    RETURN new;
+END $$;
+CREATE FUNCTION shop.spoiled(name text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE TRIGGER spoil BEFORE INSERT ON c360.wallet_transactions FOR EACH ROW
+                    WHEN (new.customer_id = %s) EXECUTE FUNCTION shop.spoil(%L)', shop.customer('0901000001'), name);
+    RAISE SQLSTATE 'SH000' USING MESSAGE = pg_temp.failure($q$SELECT c360_deposit('0901000001', 10)$q$);
+EXCEPTION WHEN SQLSTATE 'SH000' THEN
+    RETURN sqlerrm;
+END $$;
+SELECT is(shop.spoiled(name), '55000', name || ' gets a child within a call') FROM shop.tables ORDER BY name;
+SELECT is(shop.day('0914000001') > 0, true, 'which is forgotten');
+ROLLBACK TO clean;
+
+-- Other tables of the same names -------------------------------------------
+
+SELECT c360_deposit('0901000001', 1) \g /dev/null
+ALTER SCHEMA c360 RENAME TO c360_blue;
+SELECT c360_install() \g /dev/null
+SELECT c360_deposit('0901000001', 1) \g /dev/null
+ALTER SCHEMA c360 RENAME TO c360_green;
+ALTER SCHEMA c360_blue RENAME TO c360;
+SELECT setval('c360.' || name || '_id_seq', 100000) FROM unnest(ARRAY['wallet_transactions', 'customer_activities']) AS name \g /dev/null
+SELECT c360_deposit('0901000001', 100, idempotency_key => 'blue') \g /dev/null
+SELECT is((SELECT replayed FROM c360_deposit('0901000001', 100, idempotency_key => 'blue')), true,
+          'the schema is exchanged: a key is found in its own index');
+SELECT is_empty('SELECT * FROM c360_verify_wallets()', 'and the books are sound');
+ROLLBACK TO clean;
+
 -- What c360 needs of its tables: without it, 55000 and what to do.
 CREATE FUNCTION shop.without(change text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
