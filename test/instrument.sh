@@ -80,6 +80,7 @@ trap finish EXIT
 trap 'exit 130' HUP INT TERM
 
 mkdir "$work/tree" "$work/cluster" "$work/reports" "$work/results"
+mkdir -p "$work/cluster/tmp_check/log"
 cp -R ./* "$work/tree/"
 cd "$work/tree"
 find . -name '*.o' -delete
@@ -122,6 +123,7 @@ run_pgtap () {
 run_tap () {
     # shellcheck disable=SC2086
     "${as_server_user[@]}" "${instrumented[@]}" PATH="$bindir:$PATH" TMPDIR="$work/cluster" TESTDIR="$work/cluster" \
+        TESTDATADIR="$work/cluster/tmp_check" TESTLOGDIR="$work/cluster/tmp_check/log" \
         PG_REGRESS="$pgxs_tests/regress/pg_regress" PG_TEST_EXTRA= PG_TEST_TIMEOUT_DEFAULT=600 \
         prove --timer -I "$pgxs_tests/perl" -I test/t $tap_tests
 }
