@@ -32,7 +32,8 @@ quietly unzip -q "$work/c360-$version.zip" -d "$work"
 cd "$work/c360-$version"
 
 step "dpkg-buildpackage"
-# its tests are those of make check
+# what there is for the PostgreSQL of this Debian; its tests are those of make check
+quietly pg_buildext updatecontrol
 quietly env DEB_BUILD_OPTIONS=nocheck dpkg-buildpackage -us -uc -b
 package=$(echo "$work/postgresql-$major-c360_$version"-*.deb)
 
