@@ -173,7 +173,8 @@ sub new_node
     my $node = PostgreSQL::Test::Cluster->new($name, $path ? (install_path => $path) : ());
 
     $ENV{PGUSER} = 'postgres';
-    $node->init(extra => [ '--locale=C.UTF-8', '--encoding=UTF8', '--username=postgres' ], %init);
+    # checksums are what 18 does by itself
+    $node->init(extra => [ '--locale=C.UTF-8', '--encoding=UTF8', '--username=postgres', '--data-checksums' ], %init);
     $node->append_conf('postgresql.conf', "timezone = 'UTC'\n");
     return $node;
 }
