@@ -244,11 +244,9 @@ typedef struct Catalog
 } Catalog;
 
 static Catalog catalog;
+static Catalog found;			/* as far as it is read, for the place of that */
 
-/*
- * Counts invalidations of any relation, so that one that comes while we look
- * is not lost: tables that we are about to know are not in the catalog yet.
- */
+/* Counts invalidations, so that one that comes while we look is not lost. */
 static uint64 invalidations = 0;
 
 /*
@@ -341,22 +339,28 @@ struct C360Scan
 static void
 forget(void)
 {
+	invalidations++;
 	catalog.valid = false;
 	for (int i = 0; i < C360_NTABLES; i++)
 		compiled[i].valid = false;
 }
 
+static bool
+is_known(const Catalog *known, Oid relid)
+{
+	for (int i = 0; i < C360_NTABLES; i++)
+		if (known->tables[i].relid == relid || known->tables[i].sequence == relid)
+			return true;
+	for (int i = 0; i < C360_NINDEXES; i++)
+		if (known->indexes[i] == relid)
+			return true;
+	return false;
+}
+
 static void
 forget_relation(Datum arg, Oid relid)
 {
-	bool		ours = !OidIsValid(relid);
-
-	invalidations++;
-	for (int i = 0; i < C360_NTABLES && !ours; i++)
-		ours = catalog.tables[i].relid == relid || catalog.tables[i].sequence == relid;
-	for (int i = 0; i < C360_NINDEXES && !ours; i++)
-		ours = catalog.indexes[i] == relid;
-	if (ours)
+	if (!OidIsValid(relid) || is_known(&catalog, relid) || is_known(&found, relid))
 		forget();
 }
 
@@ -364,7 +368,6 @@ forget_relation(Datum arg, Oid relid)
 static void
 forget_schema(Datum arg, int cacheid, uint32 hashvalue)
 {
-	invalidations++;
 	forget();
 }
 
@@ -521,10 +524,10 @@ find_own_triggers(Relation rel, TableInfo *info)
 }
 
 static void
-find_table(Oid schema, Catalog *found, C360Table table)
+find_table(Oid schema, C360Table table)
 {
 	const KnownTable *def = &table_defs[table];
-	TableInfo  *info = &found->tables[table];
+	TableInfo  *info = &found.tables[table];
 	Relation	rel;
 
 	info->relid = get_relname_relid(def->name, schema);
@@ -544,7 +547,7 @@ find_table(Oid schema, Catalog *found, C360Table table)
 			not_usable(psprintf("Column id of table c360.%s is no identity.", def->name));
 	}
 	if (table == C360_WALLETS)
-		found->owner = rel->rd_rel->relowner;
+		found.owner = rel->rd_rel->relowner;
 	table_close(rel, AccessShareLock);
 }
 
@@ -559,16 +562,15 @@ has_own_order(Relation index)
 }
 
 static void
-check_index(const Catalog *found, C360Index number)
+check_index(const KnownIndex *def, Oid relid)
 {
-	const KnownIndex *def = &index_defs[number];
-	Relation	index = index_open(found->indexes[number], AccessShareLock);
+	Relation	index = index_open(relid, AccessShareLock);
 	int			n = 0;
 
 	if (index->rd_rel->relam != BTREE_AM_OID || !has_own_order(index))
 		not_usable(psprintf("Index c360.%s is no b-tree in an order of the server's.", def->name));
 	while (def->entries != NULL && n < index->rd_index->indnatts && def->entries[n] >= 0 &&
-		   index->rd_index->indkey.values[n] == found->tables[def->table].attnum[def->entries[n]])
+		   index->rd_index->indkey.values[n] == found.tables[def->table].attnum[def->entries[n]])
 		n++;
 	if (def->entries != NULL && (def->entries[n] >= 0 || n < index->rd_index->indnatts))
 		not_usable(psprintf("Index c360.%s is on other columns.", def->name));
@@ -576,17 +578,16 @@ check_index(const Catalog *found, C360Index number)
 }
 
 static void
-find_index(Oid schema, Catalog *found, C360Index index)
+find_index(Oid schema, C360Index index)
 {
 	const KnownIndex *def = &index_defs[index];
-	Oid			relid = get_relname_relid(def->name, schema);
+	Oid			relid = found.indexes[index] = get_relname_relid(def->name, schema);
 
-	if (!OidIsValid(relid) || IndexGetRelation(relid, true) != found->tables[def->table].relid)
+	if (!OidIsValid(relid) || IndexGetRelation(relid, true) != found.tables[def->table].relid)
 		not_usable(psprintf("Index c360.%s is missing.", def->name));
 	if (!get_index_isvalid(relid))
 		not_usable(psprintf("Index c360.%s is not valid: REINDEX it.", def->name));
-	found->indexes[index] = relid;
-	check_index(found, index);
+	check_index(def, relid);
 }
 
 /* Memory that a call further out may still use goes with the transaction. */
@@ -605,7 +606,6 @@ static void
 load_catalog(void)
 {
 	Oid			schema = get_namespace_oid("c360", true);
-	Catalog		found = {0};
 	MemoryContext old;
 
 	if (!OidIsValid(schema))
@@ -613,13 +613,14 @@ load_catalog(void)
 	if (installed_version(schema) < C360_TABLES_VERSION)
 		not_installed(psprintf("The tables are of version %d, the code needs %d.",
 							   installed_version(schema), C360_TABLES_VERSION));
+	memset(&found, 0, sizeof(found));
 	found.context = AllocSetContextCreate(CurrentMemoryContext, "c360 catalog",
 										  ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(found.context);
 	for (int i = 0; i < C360_NTABLES; i++)
-		find_table(schema, &found, i);
+		find_table(schema, i);
 	for (int i = 0; i < C360_NINDEXES; i++)
-		find_index(schema, &found, i);
+		find_index(schema, i);
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(found.context, CacheMemoryContext);
 	retire(catalog.context);
