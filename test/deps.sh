@@ -27,6 +27,7 @@ if [ "${1:-check}" = check ]; then
     packages="$packages chromium chromium-driver"
 fi
 if [ "${1:-check}" != demo ]; then
+    packages="$packages curl"
     # Debian's of these two, unless there are others
     command -v node >/dev/null || packages="$packages nodejs"
     command -v npm >/dev/null || packages="$packages npm"
