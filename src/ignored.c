@@ -13,11 +13,15 @@
 #include "ignored.h"
 #include "kept.h"
 
-static void load(MemoryContext context);
+typedef struct Numbers
+{
+	size_t		count;
+	C360Ignored numbers[FLEXIBLE_ARRAY_MEMBER];
+} Numbers;
 
-static C360Ignored *ignored = NULL;
-static size_t count_ignored = 0;
-static C360Kept kept = {{"transfer_ignored"}, load};
+static const void *read_numbers(MemoryContext context);
+
+static C360Kept kept = {{"transfer_ignored"}, read_numbers};
 
 void
 c360_ignored_init(void)
@@ -25,25 +29,27 @@ c360_ignored_init(void)
 	c360_kept_register(&kept);
 }
 
-static void
-load(MemoryContext context)
+static const void *
+read_numbers(MemoryContext context)
 {
 	uint64		count = c360_kept_read("SELECT value FROM c360.transfer_ignored");
+	Numbers    *ignored = MemoryContextAllocZero(context, offsetof(Numbers, numbers) + sizeof(C360Ignored) * count);
 
-	ignored = MemoryContextAllocZero(context, sizeof(C360Ignored) * (count + 1));
-	count_ignored = count;
+	ignored->count = count;
 	for (uint64 i = 0; i < count; i++)
 	{
 		char	   *value = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
 
-		c360_transfer_ignore(value, strlen(value), &ignored[i]);
+		c360_transfer_ignore(value, strlen(value), &ignored->numbers[i]);
 	}
+	return ignored;
 }
 
 const C360Ignored *
 c360_ignored(size_t *count)
 {
-	c360_kept_load(&kept);
-	*count = count_ignored;
-	return ignored;
+	const Numbers *ignored = c360_kept(&kept);
+
+	*count = ignored->count;
+	return ignored->numbers;
 }

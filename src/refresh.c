@@ -52,7 +52,6 @@
 
 #define CHUNK			1000	/* customers written by one store, and ids fetched at a time */
 #define REPORT_EVERY	100000	/* customers */
-#define NO_RULES		0		/* none at all: all customers are to be scored again */
 
 PG_FUNCTION_INFO_V1(c360_rfm_fill_queue);
 PG_FUNCTION_INFO_V1(c360_score_customer);
@@ -99,7 +98,8 @@ typedef struct Change
 typedef struct Run
 {
 	DateADT		today;
-	int64		rules;
+	const C360RfmRules *rules;
+	int64		version;		/* of the rules */
 	bool		everybody;
 	bool		adds_up;		/* the rows that count segments */
 	int64		examined;
@@ -428,7 +428,7 @@ examine(Run *run, const C360RfmCustomer *customer)
 {
 	Change		change;
 
-	c360_rfm_score(&customer->facts, run->today, &change.score);
+	c360_rfm_score(run->rules, &customer->facts, run->today, &change.score);
 	compare(customer, &change);
 	/* to know how many there are in all */
 	if (run->everybody && change.stored)
@@ -459,8 +459,8 @@ prepare(Run *run, DateADT today)
 	run->changes = palloc(run->size * sizeof(Change));
 	run->actor = c360_actor();
 	run->session_user_name = c360_session_user_name();
-	c360_rfm_use_config();
 	run->rules = c360_rfm_rules();
+	run->version = c360_rfm_version(run->rules);
 }
 
 /* The store that rows are read from. */
@@ -482,9 +482,6 @@ finish(Run *run, C360Store *store, C360RfmReader *reader)
 	c360_store_close(store);
 	queue_skipped(run);
 	write_segments(run);
-	/* a trigger may have had us read others, and some customers were scored by them */
-	if (c360_rfm_rules() != run->rules)
-		run->rules = NO_RULES;
 }
 
 static void
@@ -532,7 +529,7 @@ examine_everybody(Run *run)
 	store = begin(run);
 	/* as the store sees them: what others add meanwhile is about what it does not see */
 	c360_query_as_of(&empty_counts, GetActiveSnapshot());
-	reader = c360_rfm_reader_open_all(store, c360_rfm_window_start(run->today));
+	reader = c360_rfm_reader_open_all(store, c360_rfm_window_start(run->rules, run->today));
 	while (c360_rfm_read(reader, &customer))
 		examine(run, &customer);
 	finish(run, store, reader);
@@ -581,7 +578,7 @@ examine_changed(Run *run, Datum *values)
 	Portal		found = find_changed(values);
 	SPITupleTable *ids = next_found(found);
 	C360Store  *store = begin(run);
-	C360RfmReader *reader = c360_rfm_reader_open(store, c360_rfm_window_start(run->today));
+	C360RfmReader *reader = c360_rfm_reader_open(store, c360_rfm_window_start(run->rules, run->today));
 
 	while (ids != NULL)
 	{
@@ -617,7 +614,7 @@ static Datum
 result_of(FunctionCallInfo fcinfo, const Run *run)
 {
 	Datum		values[3] = {Int64GetDatum(run->examined), Int64GetDatum(run->changed),
-	Int64GetDatum(run->rules)};
+	Int64GetDatum(run->version)};
 	bool		nulls[3] = {false};
 
 	return row_of(fcinfo, values, nulls);
@@ -661,7 +658,7 @@ score_customers(PG_FUNCTION_ARGS)
 	SPI_connect();
 	prepare(&run, PG_GETARG_DATEADT(3));
 	store = begin(&run);
-	reader = c360_rfm_reader_open(store, c360_rfm_window_start(run.today));
+	reader = c360_rfm_reader_open(store, c360_rfm_window_start(run.rules, run.today));
 	if (!PG_ARGISNULL(0))
 		examine_ids(&run, reader, PG_GETARG_ARRAYTYPE_P_COPY(0));
 	else
@@ -712,6 +709,7 @@ c360_score_customer(PG_FUNCTION_ARGS)
 {
 	int64		id = PG_GETARG_INT64(0);
 	DateADT		today = PG_GETARG_DATEADT(1);
+	const C360RfmRules *rules;
 	C360RfmCustomer customer;
 	C360RfmReader *reader;
 	C360RfmScore score;
@@ -722,9 +720,9 @@ c360_score_customer(PG_FUNCTION_ARGS)
 	bool		nulls[9] = {false};
 
 	c360_act_as_owner(&caller);
-	c360_rfm_use_config();
+	rules = c360_rfm_rules();
 	store = c360_store_open_as_of_caller();
-	reader = c360_rfm_reader_open(store, c360_rfm_window_start(today));
+	reader = c360_rfm_reader_open(store, c360_rfm_window_start(rules, today));
 	c360_rfm_read_range(reader, id - 1, id);
 	found = c360_rfm_read(reader, &customer);
 	c360_rfm_reader_close(reader);
@@ -732,7 +730,7 @@ c360_score_customer(PG_FUNCTION_ARGS)
 	c360_act_as_caller(&caller);
 	if (!found)
 		PG_RETURN_NULL();
-	c360_rfm_score(&customer.facts, today, &score);
+	c360_rfm_score(rules, &customer.facts, today, &score);
 	nulls[0] = nulls[3] = nulls[4] = nulls[5] = nulls[6] = nulls[8] = !score.scored;
 	values[0] = Int32GetDatum(score.recency_days);
 	values[1] = Int32GetDatum((int32) score.frequency);

@@ -56,17 +56,16 @@ static const char *const tier_names[] = {
 	[C360_TIER_BLACKLIST] = "blacklist",
 };
 
-typedef struct Config
+struct C360RfmRules
 {
 	int64		bounds[NMETRICS][NSCORES];	/* lowest value of score i + 1 */
 	char		segments[NSEGMENTS][LONGEST_NAME];	/* by r, f, m */
 	int64		window;			/* days */
-} Config;
+};
 
-static void load(MemoryContext context);
+static const void *read_rules(MemoryContext context);
 
-static Config config;
-static C360Kept kept = {{"rfm_config", "rfm_segments"}, load};
+static C360Kept kept = {{"rfm_config", "rfm_segments"}, read_rules};
 
 PG_FUNCTION_INFO_V1(c360_rfm_config_version);
 
@@ -117,11 +116,11 @@ number(uint64 row, int column)
 
 /* Bounds of recency grow with falling scores, those of the others with rising ones. */
 static void
-check_bounds(void)
+check_bounds(const C360RfmRules *rules)
 {
 	for (int metric = 0; metric < NMETRICS; metric++)
 	{
-		const int64 *bounds = config.bounds[metric];
+		const int64 *bounds = rules->bounds[metric];
 		bool		falling = metric == RECENCY;
 
 		if (bounds[falling ? NSCORES - 1 : 0] != 0)
@@ -134,7 +133,7 @@ check_bounds(void)
 }
 
 static void
-load_bounds(void)
+read_bounds(C360RfmRules *rules)
 {
 	uint64		count = c360_kept_read("SELECT array_position('{recency,frequency,monetary}', metric)::int8, "
 								  "score::int8, min_value FROM c360.rfm_config");
@@ -142,57 +141,65 @@ load_bounds(void)
 	if (count != NMETRICS * NSCORES)
 		not_complete("c360.rfm_config has a row for each metric and score");
 	for (uint64 i = 0; i < count; i++)
-		config.bounds[number(i, 1) - 1][number(i, 2) - 1] = number(i, 3);
-	check_bounds();
+		rules->bounds[number(i, 1) - 1][number(i, 2) - 1] = number(i, 3);
+	check_bounds(rules);
 }
 
 static void
-load_segments(void)
+read_segments(C360RfmRules *rules)
 {
 	uint64		count = c360_kept_read("SELECT ((r - 1) * 25 + (f - 1) * 5 + m - 1)::int8, segment FROM c360.rfm_segments");
 
 	if (count != NSEGMENTS)
 		not_complete("c360.rfm_segments has a row for each of the 125 triples of scores");
 	for (uint64 i = 0; i < count; i++)
-		strlcpy(config.segments[number(i, 1)],
+		strlcpy(rules->segments[number(i, 1)],
 				SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2), LONGEST_NAME);
 }
 
-static void
-load(MemoryContext context)
+static const void *
+read_rules(MemoryContext context)
 {
-	memset(&config, 0, sizeof(Config));
-	load_bounds();
-	load_segments();
+	C360RfmRules *rules = MemoryContextAllocZero(context, sizeof(C360RfmRules));
+
+	read_bounds(rules);
+	read_segments(rules);
+	return rules;
 }
 
-/* To be called before a statement's first score: it stays as it is until the next call. */
-void
-c360_rfm_use_config(void)
-{
-	int64		window = c360_settings()->rfm_frequency_window;
-
-	c360_kept_load(&kept);
-	config.window = window;
-}
-
-/* Names the rules that are used: others score otherwise. */
-int64
+/*
+ * A copy of the rules of now. Who scores many customers keeps to one: a
+ * trigger may change rules in the middle, and read them.
+ */
+const C360RfmRules *
 c360_rfm_rules(void)
 {
-	return (int64) DatumGetUInt64(hash_any_extended((unsigned char *) &config, sizeof(Config), 0));
+	int64		window = c360_settings()->rfm_frequency_window;
+	C360RfmRules *rules = palloc(sizeof(C360RfmRules));
+
+	memcpy(rules, c360_kept(&kept), sizeof(C360RfmRules));
+	rules->window = window;
+	return rules;
 }
 
-/* And those that would be used now. */
+/* Names rules: others score otherwise. */
+int64
+c360_rfm_version(const C360RfmRules *rules)
+{
+	return (int64) DatumGetUInt64(hash_any_extended((const unsigned char *) rules, sizeof(C360RfmRules), 0));
+}
+
+/* Of those that would be used now. */
 Datum
 c360_rfm_config_version(PG_FUNCTION_ARGS)
 {
 	C360Caller	caller;
+	int64		version;
 
 	c360_act_as_owner(&caller);
-	c360_rfm_use_config();
+	version = c360_rfm_version(c360_rfm_rules());
 	c360_act_as_caller(&caller);
-	PG_RETURN_INT64(c360_rfm_rules());
+	PG_RETURN_INT64(version);
 }
 
 /*
@@ -239,9 +246,9 @@ shop_day(TimestampTz at)
 
 /* The first moment of the window whose last day is today. */
 TimestampTz
-c360_rfm_window_start(DateADT today)
+c360_rfm_window_start(const C360RfmRules *rules, DateADT today)
 {
-	return (clamp_day((int64) today - config.window + 1)) * USECS_PER_DAY - C360_SHOP_OFFSET;
+	return (clamp_day((int64) today - rules->window + 1)) * USECS_PER_DAY - C360_SHOP_OFFSET;
 }
 
 /*
@@ -249,9 +256,9 @@ c360_rfm_window_start(DateADT today)
  */
 
 static int
-score_of(Metric metric, int64 value)
+score_of(const C360RfmRules *rules, Metric metric, int64 value)
 {
-	const int64 *bounds = config.bounds[metric];
+	const int64 *bounds = rules->bounds[metric];
 
 	if (metric == RECENCY)
 	{
@@ -291,22 +298,21 @@ tier_for(const C360RfmFacts *facts, const C360RfmScore *score, DateADT today)
 }
 
 static DateADT
-next_change(const C360RfmFacts *facts, const C360RfmScore *score, DateADT today)
+next_change(const C360RfmRules *rules, const C360RfmFacts *facts, const C360RfmScore *score, DateADT today)
 {
 	int64		next = DATEVAL_NOEND;
 
 	if (score->r > 1)
-		next = Min(next, score->last_on + config.bounds[RECENCY][score->r - 2]);
+		next = Min(next, score->last_on + rules->bounds[RECENCY][score->r - 2]);
 	if (score->frequency > 0)
-		next = Min(next, shop_day(facts->oldest_at) + config.window);
+		next = Min(next, shop_day(facts->oldest_at) + rules->window);
 	if (score->since_on + C360_RFM_DAYS_NEW > today)
 		next = Min(next, score->since_on + C360_RFM_DAYS_NEW);
 	return next > LATEST_DAY ? DATEVAL_NOEND : (DateADT) next;
 }
 
-/* After c360_rfm_use_config(). */
 void
-c360_rfm_score(const C360RfmFacts *facts, DateADT today, C360RfmScore *score)
+c360_rfm_score(const C360RfmRules *rules, const C360RfmFacts *facts, DateADT today, C360RfmScore *score)
 {
 	memset(score, 0, sizeof(*score));
 	score->scored = facts->orders > 0;
@@ -318,11 +324,11 @@ c360_rfm_score(const C360RfmFacts *facts, DateADT today, C360RfmScore *score)
 		score->recency_days = Max(today - score->last_on, 0);
 		score->frequency = facts->frequency;
 		score->monetary = facts->monetary;
-		score->r = score_of(RECENCY, score->recency_days);
-		score->f = score_of(FREQUENCY, score->frequency);
-		score->m = score_of(MONETARY, score->monetary);
-		score->segment = config.segments[((score->r - 1) * 5 + score->f - 1) * 5 + score->m - 1];
-		score->next_on = next_change(facts, score, today);
+		score->r = score_of(rules, RECENCY, score->recency_days);
+		score->f = score_of(rules, FREQUENCY, score->frequency);
+		score->m = score_of(rules, MONETARY, score->monetary);
+		score->segment = rules->segments[((score->r - 1) * 5 + score->f - 1) * 5 + score->m - 1];
+		score->next_on = next_change(rules, facts, score, today);
 	}
 	score->tier = tier_for(facts, score, today);
 }

@@ -21,6 +21,8 @@ typedef enum C360Tier
 	C360_TIER_BLACKLIST
 } C360Tier;
 
+typedef struct C360RfmRules C360RfmRules;
+
 /* What a customer is scored by; only orders that count: none is cancelled. */
 typedef struct C360RfmFacts
 {
@@ -41,7 +43,7 @@ typedef struct C360RfmScore
 	int16		r;
 	int16		f;
 	int16		m;
-	const char *segment;		/* good until the configuration changes */
+	const char *segment;		/* in the rules */
 	C360Tier	tier;
 	int32		recency_days;
 	int64		frequency;
@@ -54,10 +56,11 @@ typedef struct C360RfmScore
 
 extern void c360_rfm_init(void);
 
-extern void c360_rfm_use_config(void);
-extern int64 c360_rfm_rules(void);
-extern TimestampTz c360_rfm_window_start(DateADT today);
-extern void c360_rfm_score(const C360RfmFacts *facts, DateADT today, C360RfmScore *score);
+extern const C360RfmRules *c360_rfm_rules(void);
+extern int64 c360_rfm_version(const C360RfmRules *rules);
+extern TimestampTz c360_rfm_window_start(const C360RfmRules *rules, DateADT today);
+extern void c360_rfm_score(const C360RfmRules *rules, const C360RfmFacts *facts, DateADT today,
+						   C360RfmScore *score);
 extern const char *c360_tier_name(C360Tier tier);
 extern C360Tier c360_tier_of(Datum name);
 

@@ -332,8 +332,8 @@ work(void)
 
 	if (!swept)
 	{
-		swept = true;
 		sweep_job_runs();
+		swept = true;
 	}
 	round = plan_round();
 	now = GetCurrentTimestamp();

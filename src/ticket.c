@@ -107,12 +107,16 @@ typedef struct Type
 	bool		compensating;
 } Type;
 
-static void load_types(MemoryContext context);
+typedef struct Types
+{
+	char	   *names;			/* of all, for a hint */
+	uint64		count;
+	Type		types[FLEXIBLE_ARRAY_MEMBER];
+} Types;
 
-static Type *types = NULL;
-static uint64 count_types = 0;
-static char *type_names;
-static C360Kept kept_types = {{"ticket_types"}, load_types};
+static const void *read_types(MemoryContext context);
+
+static C360Kept kept_types = {{"ticket_types"}, read_types};
 
 void
 c360_ticket_init(void)
@@ -120,42 +124,44 @@ c360_ticket_init(void)
 	c360_kept_register(&kept_types);
 }
 
-static void
-load_types(MemoryContext context)
+static const void *
+read_types(MemoryContext context)
 {
 	uint64		count = c360_kept_read("SELECT type, compensation IN ('credit', 'deposit') FROM c360.ticket_types ORDER BY type");
 	MemoryContext old = MemoryContextSwitchTo(context);
+	Types	   *all = palloc0(offsetof(Types, types) + sizeof(Type) * count);
 	StringInfoData names;
 
 	initStringInfo(&names);
-	types = palloc0(sizeof(Type) * (count + 1));
-	count_types = count;
+	all->count = count;
 	for (uint64 i = 0; i < count; i++)
 	{
 		HeapTuple	row = SPI_tuptable->vals[i];
 		char	   *compensating = SPI_getvalue(row, SPI_tuptable->tupdesc, 2);
 
-		types[i].name = SPI_getvalue(row, SPI_tuptable->tupdesc, 1);
-		types[i].compensating = strcmp(compensating, "t") == 0;
-		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "", types[i].name);
+		all->types[i].name = SPI_getvalue(row, SPI_tuptable->tupdesc, 1);
+		all->types[i].compensating = strcmp(compensating, "t") == 0;
+		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "", all->types[i].name);
 	}
-	type_names = names.data;
+	all->names = names.data;
 	MemoryContextSwitchTo(old);
+	return all;
 }
 
 /* Whether tickets of this type are compensated with money. */
 static bool
 is_compensating(const char *type)
 {
-	c360_kept_load(&kept_types);
-	for (uint64 i = 0; i < count_types; i++)
-		if (strcmp(types[i].name, type) == 0)
-			return types[i].compensating;
+	const Types *all = c360_kept(&kept_types);
+
+	for (uint64 i = 0; i < all->count; i++)
+		if (strcmp(all->types[i].name, type) == 0)
+			return all->types[i].compensating;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("value is not allowed"),
 			 errdetail("not_allowed: type \"%.*s\"", pg_mbcharcliplen(type, strlen(type), 64), type),
-			 errhint("Allowed are %s.", type_names)));
+			 errhint("Allowed are %s.", all->names)));
 	return false;
 }
 

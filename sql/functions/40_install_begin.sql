@@ -11,6 +11,7 @@ DECLARE
     foreign_object text;
     ours bigint;
     granted record;
+    kept text;
     -- made below; one of another owner would run his code for all who read it
     view_names constant text[] := '{@view_names@}';   -- the build lists those of sql/views/ here
 BEGIN

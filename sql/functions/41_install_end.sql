@@ -132,25 +132,18 @@
                  FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm');
     END IF;
 
-    -- ENABLE ALWAYS: the replica role, which logical replication uses, skips ordinary triggers.
-    CREATE OR REPLACE TRIGGER settings_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.settings
-        FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_settings_changed();
-    ALTER TABLE c360.settings ENABLE ALWAYS TRIGGER settings_changed;
-    CREATE OR REPLACE TRIGGER rfm_config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.rfm_config
-        FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_settings_changed();
-    ALTER TABLE c360.rfm_config ENABLE ALWAYS TRIGGER rfm_config_changed;
-    CREATE OR REPLACE TRIGGER rfm_segments_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.rfm_segments
-        FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_settings_changed();
-    ALTER TABLE c360.rfm_segments ENABLE ALWAYS TRIGGER rfm_segments_changed;
-    CREATE OR REPLACE TRIGGER jobs_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.jobs
-        FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_settings_changed();
-    ALTER TABLE c360.jobs ENABLE ALWAYS TRIGGER jobs_changed;
-    CREATE OR REPLACE TRIGGER ignored_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.transfer_ignored
-        FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_settings_changed();
-    ALTER TABLE c360.transfer_ignored ENABLE ALWAYS TRIGGER ignored_changed;
-    CREATE OR REPLACE TRIGGER ticket_types_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.ticket_types
-        FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_settings_changed();
-    ALTER TABLE c360.ticket_types ENABLE ALWAYS TRIGGER ticket_types_changed;
+    -- ENABLE ALWAYS: the replica role, which logical replication uses, skips
+    -- ordinary triggers, and it fires those of rows alone.
+    FOREACH kept IN ARRAY ARRAY['settings', 'rfm_config', 'rfm_segments', 'jobs', 'transfer_ignored', 'ticket_types'] LOOP
+        EXECUTE format('CREATE OR REPLACE TRIGGER %1$I BEFORE INSERT OR UPDATE OR DELETE ON c360.%2$I '
+                       'FOR EACH ROW EXECUTE FUNCTION @extschema@.c360_settings_changed()',
+                       replace(kept, 'transfer_', '') || '_changing', kept);
+        EXECUTE format('CREATE OR REPLACE TRIGGER %1$I AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.%2$I '
+                       'FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_settings_changed()',
+                       replace(kept, 'transfer_', '') || '_changed', kept);
+        EXECUTE format('ALTER TABLE c360.%2$I ENABLE ALWAYS TRIGGER %1$I, ENABLE ALWAYS TRIGGER %3$I',
+                       replace(kept, 'transfer_', '') || '_changing', kept, replace(kept, 'transfer_', '') || '_changed');
+    END LOOP;
     CREATE OR REPLACE TRIGGER ledger_guard BEFORE UPDATE OR DELETE ON c360.wallet_transactions
         FOR EACH ROW EXECUTE FUNCTION @extschema@.c360_refuse_change();
     CREATE OR REPLACE TRIGGER ledger_truncate_guard BEFORE TRUNCATE ON c360.wallet_transactions

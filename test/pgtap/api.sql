@@ -322,12 +322,12 @@ SELECT is_empty($$SELECT t.tgname, t.tgrelid::regclass FROM pg_trigger t
 SELECT set_eq($$SELECT t.tgrelid::regclass::text, t.tgname::text FROM pg_trigger t
                 JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
                 WHERE n.nspname = 'c360' AND NOT t.tgisinternal$$,
-              $$VALUES ('c360.settings', 'settings_changed'),
-                       ('c360.jobs', 'jobs_changed'),
-                       ('c360.rfm_config', 'rfm_config_changed'),
-                       ('c360.rfm_segments', 'rfm_segments_changed'),
-                       ('c360.transfer_ignored', 'ignored_changed'),
-                       ('c360.ticket_types', 'ticket_types_changed'),
+              $$VALUES ('c360.settings', 'settings_changing'), ('c360.settings', 'settings_changed'),
+                       ('c360.jobs', 'jobs_changing'), ('c360.jobs', 'jobs_changed'),
+                       ('c360.rfm_config', 'rfm_config_changing'), ('c360.rfm_config', 'rfm_config_changed'),
+                       ('c360.rfm_segments', 'rfm_segments_changing'), ('c360.rfm_segments', 'rfm_segments_changed'),
+                       ('c360.transfer_ignored', 'ignored_changing'), ('c360.transfer_ignored', 'ignored_changed'),
+                       ('c360.ticket_types', 'ticket_types_changing'), ('c360.ticket_types', 'ticket_types_changed'),
                        ('c360.wallet_transactions', 'ledger_guard'),
                        ('c360.wallet_transactions', 'ledger_truncate_guard'),
                        ('c360.virtual_credit_uses', 'ledger_guard'),
