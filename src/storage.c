@@ -249,6 +249,9 @@ static Catalog found;			/* as far as it is read, for the place of that */
 /* Counts invalidations, so that one that comes while we look is not lost. */
 static uint64 invalidations = 0;
 
+/* Counts how often other tables had the names: a store is of one set of them. */
+static uint64 exchanges = 0;
+
 /*
  * CHECK constraints and index predicates of a table, compiled, what the
  * executor asks of an index to put an entry into it, and a look at triggers.
@@ -317,6 +320,7 @@ struct C360Store
 	EState	   *estate;
 	EPQState	recheck;
 	uint64		completions;	/* transactions that had ended at our snapshot */
+	uint64		exchanges;		/* when it was opened */
 	OpenTable	tables[C360_NTABLES];
 	C360Scan   *idle[C360_NINDEXES];	/* ended, for the next one, if many is true */
 };
@@ -598,6 +602,15 @@ retire(MemoryContext context)
 		MemoryContextSetParent(context, TopTransactionContext);
 }
 
+static bool
+has_others(const Catalog *before, const Catalog *now)
+{
+	for (int i = 0; i < C360_NTABLES; i++)
+		if (before->tables[i].relid != now->tables[i].relid)
+			return true;
+	return false;
+}
+
 /*
  * Takes the place of what is known only when it is whole: who catches our
  * error goes on with what was there.
@@ -624,6 +637,7 @@ load_catalog(void)
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(found.context, CacheMemoryContext);
 	retire(catalog.context);
+	exchanges += has_others(&catalog, &found);
 	catalog = found;
 }
 
@@ -885,6 +899,7 @@ open_store(bool to_read, bool as_of_caller)
 	old = MemoryContextSwitchTo(estate->es_query_cxt);
 	store = palloc0(sizeof(*store));
 	store->to_read = to_read;
+	store->exchanges = exchanges;
 	store->estate = estate;
 	c360_init_range_table(estate, C360_NTABLES);
 	c360_init_recheck(&store->recheck, estate);
@@ -911,6 +926,28 @@ C360Store *
 c360_store_open_as_of_caller(void)
 {
 	return open_store(true, true);
+}
+
+static void
+tables_exchanged(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("c360 tables were exchanged for others meanwhile"),
+			 errhint("Call again.")));
+}
+
+/*
+ * What the catalog says of a table that is open. Renaming a schema waits for
+ * nobody, so a call that waited for a wallet may find other tables behind the
+ * names of those that it has yet to open.
+ */
+static const TableInfo *
+info_of(const C360Store *store, C360Table table)
+{
+	if (unlikely(store->exchanges != exchanges))
+		tables_exchanged();
+	return &catalog.tables[table];
 }
 
 static void
@@ -945,12 +982,16 @@ need_table(C360Store *store, C360Table table)
 		MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 		LOCKMODE	lockmode = store->to_read ? AccessShareLock : table_defs[table].lockmode;
 
+		const TableInfo *info;
+
 		lock_table(table, lockmode);
-		open->rel = table_open(catalog.tables[table].relid, NoLock);
-		c360_set_range_table(store->estate, table + 1, catalog.tables[table].relid,
-							 lockmode, bms_copy(catalog.tables[table].updated));
+		info = info_of(store, table);
+		open->rel = table_open(info->relid, NoLock);
+		c360_set_range_table(store->estate, table + 1, info->relid, lockmode,
+							 bms_copy(info->updated));
 		MemoryContextSwitchTo(old);
 	}
+	(void) info_of(store, table);
 	return open->rel;
 }
 
@@ -1660,7 +1701,7 @@ put_defaults(C360Row *row)
 	Relation	rel = need_table(row->store, row->table);
 	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
 	/* a copy: a default that is a function may call c360 */
-	List	   *defaulted = list_copy(catalog.tables[row->table].defaulted);
+	List	   *defaulted = list_copy(info_of(row->store, row->table)->defaulted);
 	ListCell   *cell;
 
 	c360_own_settings();
@@ -1685,11 +1726,11 @@ c360_row_new(C360Store *store, C360Table table)
 	C360Row    *row = blank_row(store, table);
 
 	/* blank_row() opened the table, so that the catalog holds */
-	if (catalog.tables[table].defaulted != NIL)
+	if (info_of(store, table)->defaulted != NIL)
 		c360_store_write(store);
 	memset(row->slot->tts_isnull, true, row->slot->tts_tupleDescriptor->natts);
 	memset(row->slot->tts_values, 0, row->slot->tts_tupleDescriptor->natts * sizeof(Datum));
-	if (catalog.tables[table].defaulted != NIL)
+	if (info_of(store, table)->defaulted != NIL)
 		put_defaults(row);
 	return row;
 }
@@ -2001,7 +2042,7 @@ update_plain(C360Store *store, OpenTable *open, C360Row *stored, C360Row *row)
 	{
 		need_indexes(store, open, &open->update, row->slot);
 		if (!open->expressions.foreign)
-			add_entries(store, open, row->slot, catalog.tables[row->table].updated);
+			add_entries(store, open, row->slot, info_of(store, row->table)->updated);
 		else
 			c360_insert_index_entries(open->result, row->slot, store->estate, needed);
 	}
@@ -2038,7 +2079,7 @@ c360_next_id(C360Store *store, C360Table table)
 {
 	need_table(store, table);
 	(void) GetTopTransactionId();
-	return nextval_internal(catalog.tables[table].sequence, false);
+	return nextval_internal(info_of(store, table)->sequence, false);
 }
 
 /* The last id drawn by anybody, 0 if none; not on a standby. */
@@ -2063,7 +2104,7 @@ c360_last_id(C360Table table)
 static Datum
 get(C360Row *row, int column, bool *isnull)
 {
-	return slot_getattr(row->slot, catalog.tables[row->table].attnum[column], isnull);
+	return slot_getattr(row->slot, info_of(row->store, row->table)->attnum[column], isnull);
 }
 
 /* As it is, for fixed types and texts that are only looked at. */
@@ -2152,7 +2193,7 @@ c360_get_jsonb(C360Row *row, int column)
 void
 c360_put(C360Row *row, int column, Datum value)
 {
-	int			i = catalog.tables[row->table].attnum[column] - 1;
+	int			i = info_of(row->store, row->table)->attnum[column] - 1;
 
 	row->slot->tts_values[i] = value;
 	row->slot->tts_isnull[i] = false;
@@ -2161,7 +2202,7 @@ c360_put(C360Row *row, int column, Datum value)
 void
 c360_put_null(C360Row *row, int column)
 {
-	int			i = catalog.tables[row->table].attnum[column] - 1;
+	int			i = info_of(row->store, row->table)->attnum[column] - 1;
 
 	row->slot->tts_values[i] = (Datum) 0;
 	row->slot->tts_isnull[i] = true;
