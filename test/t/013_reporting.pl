@@ -97,6 +97,15 @@ is($reports->safe_psql('shop', $may), 'f', 'levels are not replicated');
 $reports->safe_psql('shop', 'SET default_transaction_read_only = off; SELECT c360_install()');
 is($reports->safe_psql('shop', $may), 't', 'c360_install() gives them there');
 
+# What a session keeps is renewed by rows that come, which fire no statement trigger.
+my $session = $reports->background_psql('shop');
+my $score = q{SELECT segment FROM c360_score_customer((SELECT id FROM c360.customers WHERE phone = '0912345678'), '2100-01-01')};
+isnt($session->query($score), '', 'a session there scores');
+$shop->safe_psql('shop', q{UPDATE c360.rfm_segments SET segment = 'as the shop says'});
+caught_up();
+is($session->query($score), 'as the shop says', 'by the rules that the shop changed since');
+$session->quit;
+
 # Nothing is written there.
 is($reports->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'c360 %' AND datname IS NOT NULL}), '0',
     'no worker of c360 runs there');
