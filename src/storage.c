@@ -928,13 +928,17 @@ c360_store_open_as_of_caller(void)
 	return open_store(true, true);
 }
 
+/* Nothing is wrong if all of the store's tables are yet to be opened. */
 static void
-tables_exchanged(void)
+take_exchange(C360Store *store)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("c360 tables were exchanged for others meanwhile"),
-			 errhint("Call again.")));
+	for (int i = 0; i < C360_NTABLES; i++)
+		if (store->tables[i].rel != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("c360 tables were exchanged for others meanwhile"),
+					 errhint("Call again.")));
+	store->exchanges = exchanges;
 }
 
 /*
@@ -943,10 +947,10 @@ tables_exchanged(void)
  * names of those that it has yet to open.
  */
 static const TableInfo *
-info_of(const C360Store *store, C360Table table)
+info_of(C360Store *store, C360Table table)
 {
 	if (unlikely(store->exchanges != exchanges))
-		tables_exchanged();
+		take_exchange(store);
 	return &catalog.tables[table];
 }
 
