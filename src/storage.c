@@ -985,7 +985,6 @@ need_table(C360Store *store, C360Table table)
 	{
 		MemoryContext old = MemoryContextSwitchTo(store->estate->es_query_cxt);
 		LOCKMODE	lockmode = store->to_read ? AccessShareLock : table_defs[table].lockmode;
-
 		const TableInfo *info;
 
 		lock_table(table, lockmode);

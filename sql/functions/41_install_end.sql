@@ -135,14 +135,12 @@
     -- ENABLE ALWAYS: the replica role, which logical replication uses, skips
     -- ordinary triggers, and it fires those of rows alone.
     FOREACH kept IN ARRAY ARRAY['settings', 'rfm_config', 'rfm_segments', 'jobs', 'transfer_ignored', 'ticket_types'] LOOP
-        EXECUTE format('CREATE OR REPLACE TRIGGER %1$I BEFORE INSERT OR UPDATE OR DELETE ON c360.%2$I '
-                       'FOR EACH ROW EXECUTE FUNCTION @extschema@.c360_settings_changed()',
-                       replace(kept, 'transfer_', '') || '_changing', kept);
-        EXECUTE format('CREATE OR REPLACE TRIGGER %1$I AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.%2$I '
-                       'FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_settings_changed()',
-                       replace(kept, 'transfer_', '') || '_changed', kept);
-        EXECUTE format('ALTER TABLE c360.%2$I ENABLE ALWAYS TRIGGER %1$I, ENABLE ALWAYS TRIGGER %3$I',
-                       replace(kept, 'transfer_', '') || '_changing', kept, replace(kept, 'transfer_', '') || '_changed');
+        EXECUTE format('CREATE OR REPLACE TRIGGER %2$s_changing BEFORE INSERT OR UPDATE OR DELETE ON c360.%1$s '
+                       'FOR EACH ROW EXECUTE FUNCTION @extschema@.c360_settings_changed(); '
+                       'CREATE OR REPLACE TRIGGER %2$s_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON c360.%1$s '
+                       'FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.c360_settings_changed(); '
+                       'ALTER TABLE c360.%1$s ENABLE ALWAYS TRIGGER %2$s_changing, ENABLE ALWAYS TRIGGER %2$s_changed',
+                       kept, replace(kept, 'transfer_', ''));
     END LOOP;
     CREATE OR REPLACE TRIGGER ledger_guard BEFORE UPDATE OR DELETE ON c360.wallet_transactions
         FOR EACH ROW EXECUTE FUNCTION @extschema@.c360_refuse_change();

@@ -227,13 +227,18 @@ DECLARE
     done bigint;
     failure text;
     state text;
+    detail text;
+    context text;
 BEGIN
     BEGIN
         EXECUTE 'SELECT ' || @extschema@.c360_job_function(c360_job_batch.job) INTO done;
     EXCEPTION WHEN OTHERS THEN
-        GET STACKED DIAGNOSTICS failure = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
+        GET STACKED DIAGNOSTICS failure = MESSAGE_TEXT, state = RETURNED_SQLSTATE,
+            detail = PG_EXCEPTION_DETAIL, context = PG_EXCEPTION_CONTEXT;
         done := -1;
-        RAISE LOG 'job "%" failed: %', c360_job_batch.job, failure;
+        -- what it waited for, and where it was
+        RAISE LOG 'job "%" failed: %', c360_job_batch.job, failure
+            USING DETAIL = pg_catalog.concat_ws(E'\n', state, nullif(detail, ''), context);
     END;
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     PERFORM @extschema@.c360_job_note(c360_job_batch.run, greatest(done, 0), failure, state, false);
